@@ -1,0 +1,58 @@
+%% @private
+%% What is executed for a port process: words, never a shell line.
+-module(procket_command).
+
+-export([progname/0, worker/0, openers/1, to_string/1]).
+
+-export_type([command/0]).
+
+-type command() :: nonempty_list(string()).
+%% The program, to be found on `PATH' where it has no `/', and its arguments.
+
+%% The path of the port program: the application environment's `port_executable', else `priv/procket'.
+-spec progname() -> string().
+progname() ->
+    case application:get_env(procket, port_executable) of
+        {ok, Path} -> unicode:characters_to_list(Path);
+        undefined -> filename:join(priv_dir(), "procket")
+    end.
+
+-spec worker() -> command().
+worker() ->
+    [progname(), "worker"].
+
+%% The commands to try in turn to have something opened, as the options `exec' and `progname' say.
+-spec openers(#{exec := [string()], progname => string()}) -> [command()].
+openers(#{exec := Prefixes} = Options) ->
+    Program =
+        case Options of
+            #{progname := String} -> words(String);
+            #{} -> [progname()]
+        end,
+    [non_interactive(words(Prefix) ++ Program) ++ ["opener"] || Prefix <- Prefixes].
+
+-spec to_string(command()) -> string().
+to_string(Command) ->
+    lists:flatten(lists:join(" ", Command)).
+
+words(String) ->
+    string:lexemes(String, " \t\n").
+
+%% A prefix that could ask for a password is told not to.
+non_interactive([Word, Next | Words]) ->
+    Asks = lists:member(filename:basename(Word), ["sudo", "doas"]),
+    case Asks andalso not lists:member(Next, ["-n", "--non-interactive"]) of
+        true -> [Word, "-n" | non_interactive([Next | Words])];
+        false -> [Word | non_interactive([Next | Words])]
+    end;
+non_interactive(Words) ->
+    Words.
+
+priv_dir() ->
+    case code:priv_dir(procket) of
+        {error, bad_name} ->
+            Beam = code:which(?MODULE),
+            filename:join(filename:dirname(filename:dirname(Beam)), "priv");
+        Dir ->
+            Dir
+    end.

@@ -1,0 +1,210 @@
+%% @private
+%% What `procket:open/2' and `procket:dev/2' ask of an opener, made from their options.
+-module(procket_open).
+
+-export([socket/2, device/2, socket_numbers/3, commands/1]).
+
+-type how() :: #{exec := [string()], progname => string(), pipe => file:filename()}.
+
+%% Opens a socket.
+-spec socket(inet:port_number(), [procket:open_opt() | term()]) -> {ok, procket:fd()} | {error, procket:posix()}.
+socket(Port, Options) ->
+    case proplists:get_value(dev, Options) of
+        undefined -> open(open, socket_request(Port, Options), how(Options));
+        Name -> device(Name, Options)
+    end.
+
+%% Opens a character device.
+-spec device(string(), [procket:open_opt() | term()]) -> {ok, procket:fd()} | {error, procket:posix()}.
+device(Name, Options) ->
+    open(dev, device_name(Name), how(Options)).
+
+%% Family, type and protocol as socket(2) takes them.
+-spec socket_numbers(procket:family(), procket:type(), procket:protocol()) ->
+    {non_neg_integer(), non_neg_integer(), non_neg_integer()}.
+socket_numbers(Family, Type, Protocol) when Type =/= undefined ->
+    {procket:family(Family), type(Type, Protocol, Family), protocol(Protocol)}.
+
+%% The commands that would be tried.
+-spec commands([procket:open_opt() | term()]) -> [procket_command:command()].
+commands(Options) ->
+    procket_command:openers(maps:remove(pipe, how(Options))).
+
+%% Each command in turn: the next one only where the one before it was not allowed, or not there.
+
+-spec open(open | dev, term(), how()) -> {ok, procket:fd()} | {error, procket:posix()}.
+open(Function, Request, How) ->
+    Commands = procket_command:openers(How),
+    try_commands(Commands, {error, enoent}, fun(Command) -> run(Command, Function, Request, How) end).
+
+try_commands([], Refused, _Run) ->
+    Refused;
+try_commands([Command | Commands], Before, Run) ->
+    case Run(Command) of
+        {error, Reason} when Reason =:= eacces; Reason =:= eperm; Reason =:= enoent ->
+            try_commands(Commands, refusal(Before, {error, Reason}), Run);
+        Result ->
+            Result
+    end.
+
+%% What is said in the end: a refusal says more than that there is no such program.
+refusal({error, enoent}, Later) -> Later;
+refusal(Refused, _Later) -> Refused.
+
+run(Command, Function, Request, #{pipe := Path}) ->
+    Options = #{command => Command, pipe => Path},
+    case procket_port_sup:start_port(Options) of
+        {ok, Pid} ->
+            Result =
+                case procket_port:await(Pid) of
+                    {ok, Handle} -> fd(procket_call:with_handle(Handle, Function, [Request]));
+                    {error, _} = Error -> Error
+                end,
+            procket_port:stop(Pid),
+            Result;
+        {error, _} ->
+            {error, enomem}
+    end;
+run(Command, Function, Request, #{}) ->
+    fd(procket_call:opener(Command, Function, [Request])).
+
+fd({ok, [FD]}) -> {ok, FD};
+fd({Error, []}) -> Error;
+fd({error, _} = Error) -> Error.
+
+%% Options
+
+-spec how([term()]) -> how().
+how(Options) ->
+    maps:map(fun how_value/2, maps:merge(#{exec => ["", "sudo"]}, proplists:to_map(chosen([exec, progname, pipe], Options)))).
+
+%% The first of each, as proplists:get_value/2 has it.
+chosen(Keys, Options) ->
+    [{Key, Value} || Key <- Keys, {_, Value} <- [proplists:lookup(Key, Options)]].
+
+how_value(exec, [_ | _] = Prefixes) ->
+    [string(exec, Prefix) || Prefix <- Prefixes];
+how_value(progname, Progname) ->
+    string(progname, Progname);
+how_value(pipe, Path) ->
+    string(pipe, Path);
+how_value(Key, Value) ->
+    bad_option(Key, Value).
+
+string(Key, Value) when is_list(Value); is_binary(Value) ->
+    case unicode:characters_to_list(Value) of
+        String when is_list(String) ->
+            case lists:member(0, String) of
+                true -> bad_option(Key, Value);
+                false -> String
+            end;
+        _ ->
+            bad_option(Key, Value)
+    end;
+string(Key, Value) ->
+    bad_option(Key, Value).
+
+socket_request(Port, Options) ->
+    Get = fun(Key, Default) -> proplists:get_value(Key, Options, Default) end,
+    Address = address(Get(ip, undefined)),
+    Family = family(Get(family, undefined), Get(protocol, undefined), Address),
+    Type = Get(type, undefined),
+    Protocol = protocol(Get(protocol, default_protocol(Family, Type))),
+    {
+        procket:family(Family),
+        type(Type, Protocol, Family),
+        Protocol,
+        Address,
+        Port,
+        interface(Get(interface, <<>>)),
+        unicode:characters_to_binary(string(namespace, Get(namespace, ""))),
+        backlog(Get(backlog, undefined))
+    }.
+
+address(undefined) ->
+    <<>>;
+address({_, _, _, _} = IP) ->
+    binary_address(IP, 8);
+address({_, _, _, _, _, _, _, _} = IP) ->
+    binary_address(IP, 16);
+address(String) ->
+    case inet:parse_address(string(ip, String)) of
+        {ok, IP} -> address(IP);
+        {error, _} -> bad_option(ip, String)
+    end.
+
+binary_address(IP, Bits) ->
+    case inet:ntoa(IP) of
+        {error, einval} -> bad_option(ip, IP);
+        _ -> <<<<N:Bits>> || N <- tuple_to_list(IP)>>
+    end.
+
+family(undefined, Protocol, _) when Protocol =:= icmp6; Protocol =:= 'ipv6-icmp'; Protocol =:= 58 -> inet6;
+family(undefined, _, <<_:16/binary>>) -> inet6;
+family(undefined, _, _) -> inet;
+family(Family, _, _) when is_atom(Family) -> Family;
+family(Family, _, _) when is_integer(Family), Family >= 0, Family =< 16#ffff -> Family;
+family(Family, _, _) -> bad_option(family, Family).
+
+%% tcp, where it means anything: not for another type, nor outside of inet and inet6.
+default_protocol(Family, undefined) when Family =:= inet; Family =:= inet6 -> tcp;
+default_protocol(_Family, _Type) -> 0.
+
+protocol(ip) -> 0;
+protocol(icmp) -> 1;
+protocol(tcp) -> 6;
+protocol(udp) -> 17;
+protocol(ipv6) -> 41;
+protocol(icmp6) -> 58;
+protocol('ipv6-icmp') -> 58;
+protocol(raw) -> 255;
+protocol(N) when is_integer(N), N >= 0, N =< 16#7fffffff -> N;
+protocol(Protocol) -> bad_option(protocol, Protocol).
+
+type(stream, _, _) -> 1;
+type(dgram, _, _) -> 2;
+type(raw, _, _) -> 3;
+type(seqpacket, _, _) -> 5;
+type(N, _, _) when is_integer(N), N >= 0, N =< 16#7ff -> N;
+type(undefined, Protocol, Family) when Family =:= inet; Family =:= inet6 -> implied_type(Protocol);
+type(undefined, _, Family) when Family =:= local; Family =:= unix; Family =:= file -> 1;
+type(undefined, _, _) -> 3;
+type(Type, _, _) -> bad_option(type, Type).
+
+implied_type(6) -> 1;
+implied_type(17) -> 2;
+implied_type(_) -> 3.
+
+interface(Interface) ->
+    name(interface, Interface, "._-:@").
+
+device_name(Name) ->
+    case name(dev, Name, "._-:@/") of
+        <<>> ->
+            bad_option(dev, Name);
+        Binary ->
+            case lists:member(<<"..">>, binary:split(Binary, <<"/">>, [global])) of
+                true -> bad_option(dev, Name);
+                false -> Binary
+            end
+    end.
+
+%% A name of letters, digits and some others.
+name(Key, Value, Others) ->
+    String = string(Key, Value),
+    Good = fun(C) ->
+        (C >= $a andalso C =< $z) orelse (C >= $A andalso C =< $Z) orelse (C >= $0 andalso C =< $9) orelse
+            lists:member(C, Others)
+    end,
+    case lists:all(Good, String) of
+        true -> list_to_binary(String);
+        false -> bad_option(Key, Value)
+    end.
+
+backlog(undefined) -> undefined;
+backlog(N) when is_integer(N), N >= 0, N =< 16#7fffffff -> N;
+backlog(N) -> bad_option(backlog, N).
+
+-spec bad_option(atom(), term()) -> no_return().
+bad_option(Key, Value) ->
+    procket_error:badarg({option, {Key, Value}}).

@@ -1,0 +1,90 @@
+%% @private
+%% Which port process serves what. A port process that is ready stands in a table that every caller reads by itself;
+%% this server is asked only when none stands there, and starts one.
+-module(procket_ports).
+-behaviour(gen_server).
+
+-export([get/1, ready/2, gone/1]).
+-export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+-export_type([key/0]).
+
+-type key() :: worker | {opener, procket_command:command()}.
+
+-define(TABLE, ?MODULE).
+
+%% The port process for a key, started if there is none.
+-spec get(key()) -> {ok, procket_port:handle()} | {error, procket:posix()}.
+get(Key) ->
+    try ets:lookup_element(?TABLE, Key, 2) of
+        Handle -> {ok, Handle}
+    catch
+        error:badarg -> start(Key)
+    end.
+
+%% Called by a port server when its port process has connected.
+-spec ready(key(), procket_port:handle()) -> ok.
+ready(Key, Handle) ->
+    true = ets:insert(?TABLE, {Key, Handle}),
+    ok.
+
+%% Called by a port server when its port process has ended.
+-spec gone(key()) -> ok.
+gone(Key) ->
+    true = ets:delete(?TABLE, Key),
+    ok.
+
+start(Key) ->
+    case application:ensure_all_started(procket) of
+        {ok, _} ->
+            case gen_server:call(?MODULE, {start, Key}, infinity) of
+                {ok, Pid} -> procket_port:await(Pid);
+                {error, _} = Error -> Error
+            end;
+        {error, _} ->
+            {error, enoexec}
+    end.
+
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+-spec init([]) -> {ok, #{key() => pid()}}.
+init([]) ->
+    ?TABLE = ets:new(?TABLE, [named_table, public, {read_concurrency, true}]),
+    {ok, #{}}.
+
+-spec handle_call({start, key()}, gen_server:from(), #{key() => pid()}) ->
+    {reply, {ok, pid()} | {error, procket:posix()}, #{key() => pid()}}.
+handle_call({start, Key}, _From, Ports) ->
+    case Ports of
+        #{Key := Pid} ->
+            {reply, {ok, Pid}, Ports};
+        #{} ->
+            case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
+                {ok, Pid} ->
+                    _ = monitor(process, Pid, [{tag, {'DOWN', Key}}]),
+                    {reply, {ok, Pid}, Ports#{Key => Pid}};
+                {error, _} ->
+                    {reply, {error, enomem}, Ports}
+            end
+    end.
+
+-spec handle_cast(term(), State) -> {noreply, State}.
+handle_cast(_Message, Ports) ->
+    {noreply, Ports}.
+
+-spec handle_info(term(), #{key() => pid()}) -> {noreply, #{key() => pid()}}.
+handle_info({{'DOWN', Key}, _Ref, process, Pid, _Reason}, Ports) ->
+    case Ports of
+        #{Key := Pid} ->
+            gone(Key),
+            {noreply, maps:remove(Key, Ports)};
+        #{} ->
+            {noreply, Ports}
+    end;
+handle_info(_Message, Ports) ->
+    {noreply, Ports}.
+
+command(worker) -> procket_command:worker();
+command({opener, Command}) -> Command.

@@ -1,0 +1,20 @@
+%% @private
+%% procket_sup (rest_for_one)
+%%   procket_port_sup (simple_one_for_one): a {@link procket_port} for each port process
+%%   procket_ports: which port process serves what
+-module(procket_sup).
+-behaviour(supervisor).
+
+-export([start_link/0, init/1]).
+
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    supervisor:start_link({local, ?MODULE}, ?MODULE, []).
+
+-spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init([]) ->
+    Children = [
+        #{id => procket_port_sup, start => {procket_port_sup, start_link, []}, type => supervisor},
+        #{id => procket_ports, start => {procket_ports, start_link, []}}
+    ],
+    {ok, {#{strategy => rest_for_one}, Children}}.
