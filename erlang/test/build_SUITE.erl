@@ -1,0 +1,73 @@
+%% The project as a dependency of another rebar3 project, and what a build does again.
+-module(build_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [nothing_is_built_twice, checkout, git_dependency, clean, missing_swift_is_said].
+
+suite() ->
+    [{timetrap, {minutes, 20}}].
+
+init_per_suite(Config) ->
+    Root = unprivileged_SUITE:project_root(),
+    case procket_test:sh(["git -C ", Root, " rev-parse HEAD"]) of
+        {0, _} -> [{root, Root} | Config];
+        _ -> {skip, "needs the git repository"}
+    end.
+
+end_per_suite(_Config) ->
+    ok.
+
+nothing_is_built_twice(Config) ->
+    Root = proplists:get_value(root, Config),
+    _ = procket_test:sh_ok(["make -s -C ", Root, " port"]),
+    {ok, Before} = file:read_file_info(filename:join(Root, "priv/procket")),
+    ?assertEqual("", procket_test:sh_ok(["cd ", Root, " && make -s port"])),
+    {ok, After} = file:read_file_info(filename:join(Root, "priv/procket")),
+    ?assertEqual(Before, After).
+
+checkout(Config) ->
+    Project = project("checkout", Config, "[]"),
+    Clone = filename:join([Project, "_checkouts", "procket"]),
+    _ = procket_test:sh_ok(["mkdir -p ", Project, "/_checkouts && ", clone(Config, Clone)]),
+    %% What has been built already need not be built again for this.
+    _ = procket_test:sh_ok(["mkdir -p ", Clone, "/priv && cp -p ", procket:progname(), " ", Clone, "/priv/procket"]),
+    build_and_run(Project).
+
+git_dependency(Config) ->
+    Root = proplists:get_value(root, Config),
+    Project = project("git", Config, ["[{procket, {git, \"file://", Root, "\", {ref, \"", head(Root), "\"}}}]"]),
+    build_and_run(Project).
+
+clean(Config) ->
+    Project = project("clean", Config, "[]"),
+    Clone = filename:join(Project, "procket"),
+    _ = procket_test:sh_ok([clone(Config, Clone), " && mkdir -p ", Clone, "/priv ", Clone, "/.build && touch ", Clone, "/priv/procket"]),
+    _ = procket_test:sh_ok(["cd ", Clone, " && rebar3 clean"]),
+    ?assertNot(filelib:is_file(filename:join(Clone, "priv/procket"))),
+    ?assertNot(filelib:is_file(filename:join(Clone, ".build"))).
+
+missing_swift_is_said(Config) ->
+    Root = proplists:get_value(root, Config),
+    {1, Output} = procket_test:sh(["cd ", Root, " && PATH=/not/there /bin/sh scripts/require swift"]),
+    ?assertMatch({match, _}, re:run(Output, "^procket: swift is missing: install .*swift.org/install\n$")).
+
+%% A project that uses procket, in its data directory.
+project(Name, Config, Deps) ->
+    Dir = filename:join(proplists:get_value(priv_dir, Config), Name),
+    Source = filename:join(proplists:get_value(data_dir, Config), "dependent"),
+    _ = procket_test:sh_ok(["cp -rL ", Source, " ", Dir]),
+    ok = file:write_file(filename:join(Dir, "rebar.config"), ["{deps, ", Deps, "}.\n"]),
+    Dir.
+
+build_and_run(Project) ->
+    _ = procket_test:sh_ok(["cd ", Project, " && rebar3 compile"]),
+    Run = "erl -noshell -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -run dependent main",
+    ?assertEqual("ok\n", procket_test:sh_ok(["cd ", Project, " && ", Run])).
+
+clone(Config, To) ->
+    ["git clone -q ", proplists:get_value(root, Config), " ", To].
+
+head(Root) ->
+    string:trim(procket_test:sh_ok(["git -C ", Root, " rev-parse HEAD"])).

@@ -1,0 +1,141 @@
+%% What the suites share: root, network namespaces, users, counts of what is open.
+-module(procket_test).
+
+-export([need_root/1, need/2, sh/1, sh_ok/1]).
+-export([with_netns/1, with_user/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
+-export([wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1]).
+
+%% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
+need_root(Config) ->
+    case sh("id -u") of
+        {0, "0\n"} -> Config;
+        _ -> {skip, "needs root"}
+    end.
+
+need(Program, Config) ->
+    case os:find_executable(Program) of
+        false -> {skip, "needs " ++ Program};
+        _ -> Config
+    end.
+
+%% Runs a shell line; its status and what it printed.
+sh(Line) ->
+    Port = open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", Line]}, exit_status, stderr_to_stdout, binary]),
+    collect(Port, <<>>).
+
+sh_ok(Line) ->
+    case sh(Line) of
+        {0, Output} -> Output;
+        {Status, Output} -> error({Line, Status, Output})
+    end.
+
+collect(Port, Output) ->
+    receive
+        {Port, {data, Data}} -> collect(Port, <<Output/binary, Data/binary>>);
+        {Port, {exit_status, Status}} -> {Status, unicode:characters_to_list(Output)}
+    after 600_000 ->
+        error({timeout, Output})
+    end.
+
+%% A network namespace with its loopback up, for as long as the function runs.
+with_netns(Fun) ->
+    Name = unique("procket"),
+    _ = sh_ok("ip netns add " ++ Name),
+    try
+        _ = sh_ok("ip -n " ++ Name ++ " link set lo up"),
+        Fun(Name)
+    after
+        sh("ip netns del " ++ Name)
+    end.
+
+%% An unprivileged user with a group of the same name, for as long as the function runs.
+with_user(Fun) ->
+    Name = unique("pkt"),
+    _ = sh_ok("useradd --user-group --no-create-home --shell /bin/sh " ++ Name),
+    try
+        Fun(Name)
+    after
+        sh("userdel " ++ Name ++ "; groupdel " ++ Name)
+    end.
+
+unique(Prefix) ->
+    Prefix ++ os:getpid() ++ "x" ++ integer_to_list(erlang:unique_integer([positive]) rem 1000).
+
+open_fds() ->
+    open_fds(os:getpid()).
+
+open_fds(OsPid) ->
+    {ok, Names} = file:list_dir("/proc/" ++ OsPid ++ "/fd"),
+    length(Names).
+
+%% The process identifiers of the BEAM's port programs.
+os_pids(Role) ->
+    [Pid || {Pid, R} <- children(), R =:= Role].
+
+os_pid(Role) ->
+    [Pid] = os_pids(Role),
+    Pid.
+
+children() ->
+    lists:append([child(Port) || Port <- erlang:ports()]).
+
+child(Port) ->
+    case erlang:port_info(Port, os_pid) of
+        {os_pid, N} ->
+            Pid = integer_to_list(N),
+            case file:read_file("/proc/" ++ Pid ++ "/cmdline") of
+                {ok, Line} ->
+                    case lists:reverse(binary:split(Line, <<0>>, [global, trim])) of
+                        [Role | _] -> [{Pid, binary_to_atom(Role)}];
+                        [] -> []
+                    end;
+                {error, _} ->
+                    []
+            end;
+        undefined ->
+            []
+    end.
+
+%% Waits for something that another process does, for ten seconds at most.
+wait_until(Fun) ->
+    wait_until(Fun, 1000).
+
+wait_until(Fun, Tries) ->
+    case Fun() of
+        true ->
+            ok;
+        Other when Tries =:= 0 -> error({never, Other});
+        _ ->
+            timer:sleep(10),
+            wait_until(Fun, Tries - 1)
+    end.
+
+%% A port that nothing is bound to.
+free_port(udp) ->
+    {ok, Socket} = gen_udp:open(0),
+    {ok, Port} = inet:port(Socket),
+    ok = gen_udp:close(Socket),
+    Port;
+free_port(tcp) ->
+    {ok, Socket} = gen_tcp:listen(0, []),
+    {ok, Port} = inet:port(Socket),
+    ok = gen_tcp:close(Socket),
+    Port.
+
+%% Native socket addresses.
+sockaddr(Port, {A, B, C, D}) ->
+    <<(procket:sockaddr_common(procket:family(inet), 16))/binary, Port:16, A, B, C, D, 0:64>>;
+sockaddr(Port, IP) when tuple_size(IP) =:= 8 ->
+    sockaddr(Port, IP, 0).
+
+sockaddr(Port, IP, Scope) ->
+    Address = <<<<N:16>> || N <- tuple_to_list(IP)>>,
+    <<(procket:sockaddr_common(procket:family(inet6), 28))/binary, Port:16, 0:32, Address/binary, Scope:32/native>>.
+
+%% Copies the compiled application to where every user may read it; its new directory.
+copy_application(Dir) ->
+    Lib = filename:join(Dir, "procket"),
+    Ebin = filename:dirname(code:which(procket)),
+    _ = sh_ok(["mkdir -p ", Lib, "/priv && cp -rL ", Ebin, " ", Lib, "/ebin && cp ", procket:progname(), " ", Lib, "/priv/procket"
+        " && chmod -R a+rX ", Dir]),
+    Lib.

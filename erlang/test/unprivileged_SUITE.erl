@@ -1,0 +1,94 @@
+%% A BEAM that runs as an unprivileged user made for the test.
+-module(unprivileged_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [refused_without_an_opener, refused_with_the_default_exec, setuid_opener, setuid_opener_of_another_group, demo].
+
+suite() ->
+    [{timetrap, {minutes, 3}}].
+
+init_per_suite(Config) ->
+    case procket_test:need_root(Config) of
+        Config -> procket_test:need("setpriv", Config);
+        Skip -> Skip
+    end.
+
+end_per_suite(_Config) ->
+    ok.
+
+refused_without_an_opener(_Config) ->
+    with_beam(fun(Eval, _Lib, _User) ->
+        ?assertEqual("{error,eacces}", Eval("procket:open(53, [{protocol, udp}, {exec, [\"\"]}])")),
+        ?assertEqual("{error,eperm}", Eval("procket:open(0, [{protocol, icmp}, {exec, [\"\"]}])")),
+        ?assertMatch("{ok," ++ _, Eval("procket:open(0, [{protocol, udp}, {exec, [\"\"]}])"))
+    end).
+
+%% With sudo after it, where it is installed and allows nothing: refused, and not asked for a password.
+refused_with_the_default_exec(_Config) ->
+    with_beam(fun(Eval, _Lib, _User) ->
+        Output = Eval("procket:open(53, [{protocol, udp}])"),
+        ?assertEqual("{error,eacces}", lists:last(string:lexemes(Output, "\n")))
+    end).
+
+setuid_opener(_Config) ->
+    with_beam(fun(Eval, Lib, User) ->
+        Opener = setuid(Lib, User),
+        procket_test:with_netns(fun(Name) ->
+            Open = fun(What) -> Eval(["procket:", What, ", {progname, \"", Opener, "\"}, {exec, [\"\"]}, {namespace, \"/run/netns/", Name, "\"}])"]) end,
+            ?assertMatch("{ok," ++ _, Open("open(53, [{protocol, udp}")),
+            ?assertMatch("{ok," ++ _, Open("open(80, [{protocol, tcp}")),
+            ?assertMatch("{ok," ++ _, Open("open(0, [{protocol, icmp}")),
+            ?assertMatch("{ok," ++ _, Open("open(0, [{protocol, 8}, {family, packet}, {type, raw}")),
+            ?assertMatch("{ok," ++ _, Open("dev(\"net/tun\", [{protocol, udp}"))
+        end)
+    end).
+
+setuid_opener_of_another_group(_Config) ->
+    with_beam(fun(Eval, Lib, _User) ->
+        Opener = setuid(Lib, "root"),
+        ?assertEqual("{error,eacces}", Eval(["procket:open(53, [{protocol, udp}, {progname, \"", Opener, "\"}, {exec, [\"\"]}])"]))
+    end).
+
+%% What make demo runs.
+demo(_Config) ->
+    Root = project_root(),
+    case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo'"]) of
+        {0, Output} ->
+            [?assertMatch({match, _}, re:run(Output, Line), {Line, Output}) || Line <- [
+                "runs as user 65534, effective 65534",
+                "without the opener, port 53: \\{error,eacces\\}",
+                "udp, 127.0.0.1 port 53 answers: who is there\\? gen_udp is",
+                "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello"
+            ]];
+        Failed ->
+            error(Failed)
+    end.
+
+setuid(Lib, Group) ->
+    Opener = filename:join(Lib, "opener"),
+    _ = procket_test:sh_ok(["cp ", Lib, "/priv/procket ", Opener, " && chown root:", Group, " ", Opener, " && chmod 4750 ", Opener]),
+    Opener.
+
+project_root() ->
+    filename:dirname(filename:dirname(filename:absname(procket:progname()))).
+
+%% Calls `Fun' with a function that evaluates an expression in a BEAM of a new unprivileged user.
+with_beam(Fun) ->
+    procket_test:with_user(fun(User) ->
+        Dir = string:trim(procket_test:sh_ok("mktemp -d")),
+        try
+            Lib = procket_test:copy_application(Dir),
+            Eval = fun(Expression) ->
+                Line = [
+                    "cd / && env -i PATH=\"$PATH\" HOME=", Dir, " setpriv --reuid=", User, " --regid=", User, " --init-groups ",
+                    "erl -noshell -pa ", Lib, "/ebin -eval 'io:format(\"~w\", [", Expression, "]), halt().'"
+                ],
+                procket_test:sh_ok(Line)
+            end,
+            Fun(Eval, Lib, User)
+        after
+            procket_test:sh(["rm -rf ", Dir])
+        end
+    end).
