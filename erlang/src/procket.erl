@@ -20,12 +20,21 @@
 -module(procket).
 
 -export([open/1, open/2, dev/1, dev/2]).
--export([socket/3, close/1, bind/2, listen/1, listen/2, getsockname/2]).
+-export([socket/3, close/1, bind/2, connect/2, listen/1, listen/2, accept/1, accept/2, getsockname/2]).
+-export([recv/2, recvfrom/2, recvfrom/4, recvmsg/4, recvmsg/5]).
+-export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5]).
+-export([read/2, write/2, writev/2]).
+-export([setsockopt/4, getsockopt/4, ioctl/3, set_sock_nonblock/1, setns/1, setns/2]).
+-export([alloc/1, buf/1, memcpy/2]).
+-export([select/2, select_stop/1]).
+-export([socket_level/0, socket_level/1, socket_optname/0, socket_optname/1, socket_protocol/0, socket_protocol/1]).
 -export([family/1, sockaddr_common/2, unix_path_max/0, errno_id/1]).
+-export([ntohl/1, ntohs/1, wordalign/1, wordalign/2]).
 -export([progname/0, getopts/1]).
 
 -export_type([uint16_t/0, uint64_t/0, int32_t/0, size_t/0, fd/0, posix/0]).
 -export_type([protocol/0, type/0, family/0, open_opt/0]).
+-export_type([constant/0, control/0, resource/0]).
 
 -type uint16_t() :: 0..16#ffff.
 -type uint64_t() :: 0..16#ffffffffffffffff.
@@ -40,6 +49,12 @@
     ip | icmp | tcp | udp | ipv6 | icmp6 | 'ipv6-icmp' | raw | non_neg_integer().
 -type type() :: stream | dgram | raw | seqpacket | non_neg_integer().
 -type family() :: unspec | inet | inet6 | netlink | packet | local | unix | file | atom() | non_neg_integer().
+-type constant() :: integer() | atom().
+%% A number, or a name in upper case as the system headers have it: `'SOL_SOCKET''.
+-type control() :: {Level :: integer(), Type :: integer(), Data :: binary()}.
+%% A control message: cmsg(3).
+-type resource() :: reference().
+%% Memory of the port process, see {@link alloc/1}.
 -type open_opt() ::
     {protocol, protocol()}
     | {type, type()}
@@ -55,6 +70,8 @@
 
 -define(BACKLOG, 128).
 -define(is_fd(FD), (is_integer(FD) andalso FD >= 0)).
+-define(is_size(N), (is_integer(N) andalso N >= 0)).
+-define(is_constant(C), (is_atom(C) orelse ?is_int32(C))).
 -define(is_int32(N), (is_integer(N) andalso N >= -16#80000000 andalso N =< 16#7fffffff)).
 
 %% @equiv open(Port, [])
@@ -122,12 +139,22 @@ socket(Family, Type, Protocol) ->
 %% @doc Closes a descriptor of the BEAM, whatever it is: close(2). Error: `ebadf', there is no such descriptor.
 -spec close(fd()) -> ok | {error, posix()}.
 close(FD) when ?is_fd(FD) ->
-    procket_fd:close(FD).
+    Result = procket_fd:close(FD),
+    procket_select:closed(FD),
+    Result.
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
 -spec bind(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 bind(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
     procket_call:worker(bind, [Sockaddr], [FD]).
+
+%% @doc Connects to a native `struct sockaddr': connect(2). An empty binary is a NULL address.
+%%
+%% `{error, einprogress}': the connection is being made, also where the descriptor is in blocking mode;
+%% {@link select/2} for writing tells when it is done, and {@link getsockopt/4} of `SO_ERROR' how.
+-spec connect(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
+connect(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
+    procket_call:worker(connect, [Sockaddr], [FD]).
 
 %% @equiv listen(FD, 128)
 -spec listen(fd()) -> ok | {error, posix()}.
@@ -139,12 +166,238 @@ listen(FD) ->
 listen(FD, Backlog) when ?is_fd(FD), ?is_int32(Backlog) ->
     procket_call:worker(listen, [Backlog], [FD]).
 
+%% @doc Accepts a connection: accept(2). The new descriptor is non-blocking and close-on-exec.
+%% `{error, eagain}': nobody has connected.
+-spec accept(fd()) -> {ok, fd()} | {error, posix()}.
+accept(FD) ->
+    case accept(FD, 0) of
+        {ok, FD2, <<>>} -> {ok, FD2};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Accepts a connection, with the peer's address: accept(2).
+%%
+%% `Salen' is the room for the address in bytes; a longer one is cut and padded with zeroes to its whole length. With 0 none is asked for.
+-spec accept(fd(), Salen :: size_t()) -> {ok, fd(), Sockaddr :: binary()} | {error, posix()}.
+accept(FD, Salen) when ?is_fd(FD), ?is_size(Salen) ->
+    case procket_call:worker_fds(accept, [Salen], [FD]) of
+        {{ok, Sockaddr}, [FD2]} -> {ok, FD2, Sockaddr};
+        {{error, _} = Error, []} -> Error;
+        {error, _} = Error -> Error
+    end.
+
 %% @doc The address that a socket is bound to, as a native `struct sockaddr': getsockname(2).
 %%
 %% The size of `Sockaddr' bounds what is fetched; a longer address is cut and padded with zeroes to its whole length.
 -spec getsockname(fd(), Sockaddr :: binary()) -> {ok, binary()} | {error, posix()}.
 getsockname(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
     procket_call:worker(getsockname, [byte_size(Sockaddr)], [FD]).
+
+%% @doc The same as {@link recvfrom/2}.
+-spec recv(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
+recv(FD, Size) ->
+    recvfrom(FD, Size).
+
+%% @doc Receives at most `Size' bytes: recv(2). Nothing there: `{error, eagain}'; end of a stream: `{ok, <<>>}'.
+-spec recvfrom(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
+recvfrom(FD, Size) ->
+    case recvfrom(FD, Size, 0, 0) of
+        {ok, Data, <<>>} -> {ok, Data};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Receives at most `Size' bytes, with the address they came from: recvfrom(2).
+%%
+%% `Flags' are the `MSG_*' of `sys/socket.h'; `MSG_DONTWAIT' is always added. With `MSG_TRUNC' a datagram longer than `Size'
+%% gives a binary of the datagram's whole length: what did not fit is zeroes. `Salen' as in {@link accept/2}.
+-spec recvfrom(fd(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
+    {ok, binary(), Sockaddr :: binary()} | {error, posix()}.
+recvfrom(FD, Size, Flags, Salen) when ?is_fd(FD), ?is_size(Size), ?is_int32(Flags), ?is_size(Salen) ->
+    procket_call:worker(recvfrom, [Size, Flags, Salen], [FD]).
+
+%% @doc Receives at most `Size' bytes and their control messages: recvmsg(2), cmsg(3).
+%%
+%% `CtrlSize' is the room for control messages in bytes. `MsgFlags' are those of `struct msghdr': `MSG_TRUNC', `MSG_CTRUNC', ….
+%% The data of an `SCM_RIGHTS' message are descriptors that are now open in the BEAM, native 32-bit integers: the caller closes them.
+-spec recvmsg(fd(), Size :: size_t(), Flags :: int32_t(), CtrlSize :: size_t()) ->
+    {ok, binary(), MsgFlags :: int32_t(), [control()]} | {error, posix()}.
+recvmsg(FD, Size, Flags, CtrlSize) ->
+    case recvmsg(FD, Size, Flags, CtrlSize, 0) of
+        {ok, Data, MsgFlags, Control, <<>>} -> {ok, Data, MsgFlags, Control};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc The same with the address that the message came from; `Salen' as in {@link accept/2}.
+-spec recvmsg(fd(), Size :: size_t(), Flags :: int32_t(), CtrlSize :: size_t(), Salen :: size_t()) ->
+    {ok, binary(), MsgFlags :: int32_t(), [control()], Sockaddr :: binary()} | {error, posix()}.
+recvmsg(FD, Size, Flags, CtrlSize, Salen) when
+    ?is_fd(FD), ?is_size(Size), ?is_int32(Flags), ?is_size(CtrlSize), ?is_size(Salen)
+->
+    procket_message:recv(FD, Size, Flags, CtrlSize, Salen).
+
+%% @equiv sendto(FD, Data, 0)
+-spec sendto(fd(), Data :: binary()) -> ok | {ok, Sent :: size_t()} | {error, posix()}.
+sendto(FD, Data) ->
+    sendto(FD, Data, 0).
+
+%% @equiv sendto(FD, Data, Flags, <<>>)
+-spec sendto(fd(), Data :: binary(), Flags :: int32_t()) -> ok | {ok, Sent :: size_t()} | {error, posix()}.
+sendto(FD, Data, Flags) ->
+    sendto(FD, Data, Flags, <<>>).
+
+%% @doc Sends to a native `struct sockaddr', or with an empty one to where the socket is connected: sendto(2).
+%%
+%% `{ok, Sent}': only so many bytes of a stream were taken. `MSG_DONTWAIT' and `MSG_NOSIGNAL' are always added to `Flags'.
+-spec sendto(fd(), Data :: binary(), Flags :: int32_t(), Sockaddr :: binary()) ->
+    ok | {ok, Sent :: size_t()} | {error, posix()}.
+sendto(FD, Data, Flags, Sockaddr) when ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_binary(Sockaddr) ->
+    procket_message:sent(Data, procket_call:worker(sendto, [procket_message:head(Data), Flags, Sockaddr], [FD])).
+
+%% @equiv sendmsg(FD, Data, Flags, Ctrl, <<>>)
+-spec sendmsg(fd(), Data :: binary(), Flags :: int32_t(), Ctrl :: [control()]) ->
+    ok | {ok, Sent :: size_t()} | {error, posix()}.
+sendmsg(FD, Data, Flags, Ctrl) ->
+    sendmsg(FD, Data, Flags, Ctrl, <<>>).
+
+%% @doc Sends with control messages: sendmsg(2), cmsg(3).
+%%
+%% The data of an `SCM_RIGHTS' message name descriptors of the BEAM, native 32-bit integers. `{error, ebadf}': one is not open.
+-spec sendmsg(fd(), Data :: binary(), Flags :: int32_t(), Ctrl :: [control()], Sockaddr :: binary()) ->
+    ok | {ok, Sent :: size_t()} | {error, posix()}.
+sendmsg(FD, Data, Flags, Ctrl, Sockaddr) when
+    ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_list(Ctrl), is_binary(Sockaddr)
+->
+    procket_message:send(FD, Data, Flags, Ctrl, Sockaddr).
+
+%% @doc Reads at most `Length' bytes: read(2). End of file: `{ok, <<>>}'; nothing there: `{error, eagain}'.
+-spec read(fd(), Length :: size_t()) -> {ok, binary()} | {error, posix()}.
+read(FD, Length) when ?is_fd(FD), ?is_size(Length) ->
+    procket_call:worker(read, [Length], [FD]).
+
+%% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken.
+-spec write(fd(), Data :: binary() | [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
+write(FD, Data) when ?is_fd(FD), is_binary(Data) ->
+    procket_message:sent(Data, procket_call:worker(write, [procket_message:head(Data)], [FD]));
+write(FD, Data) when is_list(Data) ->
+    writev(FD, Data).
+
+%% @doc Writes several binaries in one go, as one datagram where the descriptor has datagrams: writev(2).
+-spec writev(fd(), Data :: [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
+writev(FD, Data) when is_list(Data) ->
+    write(FD, iolist_to_binary(Data)).
+
+%% @doc Sets a socket option: setsockopt(2).
+%%
+%% `{error, unsupported}': this system's headers have no such name. A `Value' with pointers in it is made with {@link alloc/1}.
+%%
+%% ```
+%% ok = procket:setsockopt(FD, 'SOL_SOCKET', 'SO_REUSEADDR', <<1:32/native>>).
+%% '''
+-spec setsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
+    ok | {error, posix() | unsupported}.
+setsockopt(FD, Level, Opt, Value) when ?is_fd(FD), ?is_constant(Level), ?is_constant(Opt), is_binary(Value) ->
+    procket_call:worker(setsockopt, [Level, Opt, Value], [FD]).
+
+%% @doc A socket option's value, of at most the size of `Value': getsockopt(2).
+-spec getsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
+    {ok, binary()} | {error, posix() | unsupported}.
+getsockopt(FD, Level, Opt, Value) when ?is_fd(FD), ?is_constant(Level), ?is_constant(Opt), is_binary(Value) ->
+    procket_call:worker(getsockopt, [Level, Opt, Value], [FD]).
+
+%% @doc Controls a device: ioctl(2). The structure as the kernel left it; an integer is passed by value and gives an empty binary.
+-spec ioctl(fd(), Request :: integer(), Arg :: binary() | integer()) -> {ok, binary()} | {error, posix()}.
+ioctl(FD, Request, Arg) when ?is_fd(FD), is_integer(Request), (is_binary(Arg) orelse is_integer(Arg)) ->
+    procket_call:worker(ioctl, [Request, Arg], [FD]).
+
+%% @doc Sets `O_NONBLOCK': fcntl(2). Note that an error is its bare name.
+-spec set_sock_nonblock(fd()) -> ok | posix().
+set_sock_nonblock(FD) when ?is_fd(FD) ->
+    case procket_call:worker(set_sock_nonblock, [], [FD]) of
+        ok -> ok;
+        {error, Reason} -> Reason
+    end.
+
+%% @equiv setns(Path, 0)
+-spec setns(file:filename()) -> ok | {error, posix()}.
+setns(Path) ->
+    setns(Path, 0).
+
+%% @doc Enters a namespace: setns(2). It is the worker that enters: {@link socket/3} makes its sockets there from now on, for
+%% every caller, until the worker ends. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
+-spec setns(file:filename(), NsType :: int32_t()) -> ok | {error, posix()}.
+setns(Path, NsType) when (is_list(Path) orelse is_binary(Path)), ?is_int32(NsType) ->
+    procket_call:worker(setns, [unicode:characters_to_binary(Path), NsType]).
+
+%% @doc A structure with pointers in it, for {@link ioctl/3} and {@link setsockopt/4}.
+%%
+%% Each `{ptr, Size}' becomes a pointer to so many zero bytes, each `{ptr, Binary}' one to a copy of it; there is a resource for each, in
+%% order. The memory is the worker's: it is freed when the calling process ends, whether or not anyone still holds the resource.
+%% `{error, enomem}': more than 64 MiB in all.
+%%
+%% ```
+%% {ok, Struct, [Filter]} = procket:alloc([<<Length:16/native, 0:48>>, {ptr, Instructions}]).
+%% '''
+-spec alloc([binary() | {ptr, size_t() | binary()}]) -> {ok, Struct :: binary(), [resource()]} | {error, posix()}.
+alloc(Items) when is_list(Items) ->
+    procket_memory:alloc(Items).
+
+%% @doc What the memory of a resource holds. `{error, enomem}': it has been freed, or the worker has ended.
+-spec buf(resource()) -> {ok, binary()} | {error, posix()}.
+buf(Resource) when is_reference(Resource) ->
+    procket_memory:buf(Resource).
+
+%% @doc Writes to the start of the memory of a resource. Raises `badarg' when `Data' is longer than that memory.
+-spec memcpy(resource(), Data :: binary()) -> ok | {error, posix()}.
+memcpy(Resource, Data) when is_reference(Resource), is_binary(Data) ->
+    procket_memory:memcpy(Resource, Data).
+
+%% @doc Asks for one message to the calling process when a descriptor becomes readable or writable.
+%%
+%% The message is `{procket, FD, ready, read | write}', or `{procket, FD, error, Reason}': `ebadf', the descriptor was closed; `epipe', the worker
+%% ended. Asking again before it has come changes nothing. `{error, eperm}': the descriptor cannot be waited for, as that of a regular file; see epoll(7).
+%%
+%% ```
+%% ok = procket:select(FD, read),
+%% receive {procket, FD, ready, read} -> procket:recv(FD, 65535) end.
+%% '''
+-spec select(fd(), read | write) -> ok | {error, posix()}.
+select(FD, Mode) when ?is_fd(FD), (Mode =:= read orelse Mode =:= write) ->
+    procket_select:select(FD, Mode).
+
+%% @doc Takes back what the calling process has asked for with {@link select/2}. No message about `FD' comes after it has returned.
+-spec select_stop(fd()) -> ok.
+select_stop(FD) when ?is_fd(FD) ->
+    procket_select:stop(FD).
+
+%% @doc The levels of socket options that this system's headers define.
+-spec socket_level() -> [{Name :: atom(), integer()}].
+socket_level() ->
+    procket_constants:all(socket_level).
+
+%% @doc The number of a level, or the name of a number.
+-spec socket_level(constant()) -> constant() | undefined.
+socket_level(Constant) ->
+    procket_constants:lookup(socket_level, Constant).
+
+%% @doc The socket options, and what else shares their prefixes, that this system's headers define.
+-spec socket_optname() -> [{Name :: atom(), integer()}].
+socket_optname() ->
+    procket_constants:all(socket_optname).
+
+%% @doc The number of an option, or a name of a number: many options share one, `SO_*' come first.
+-spec socket_optname(constant()) -> constant() | undefined.
+socket_optname(Constant) ->
+    procket_constants:lookup(socket_optname, Constant).
+
+%% @doc The protocols that this system's headers define.
+-spec socket_protocol() -> [{Name :: atom(), integer()}].
+socket_protocol() ->
+    procket_constants:all(socket_protocol).
+
+%% @doc The number of a protocol, or the name of a number.
+-spec socket_protocol(constant()) -> constant() | undefined.
+socket_protocol(Constant) ->
+    procket_constants:lookup(socket_protocol, Constant).
 
 %% @doc The number of an address family on this platform, from `sys/socket.h'. A number stays as it is.
 -spec family(family()) -> non_neg_integer().
@@ -184,3 +437,23 @@ progname() ->
 -spec getopts([open_opt() | term()]) -> [string()].
 getopts(Opts) ->
     [procket_command:to_string(Command) || Command <- procket_open:commands(Opts)].
+
+%% @doc From network to host byte order: byteorder(3).
+-spec ntohl(non_neg_integer() | <<_:32>>) -> non_neg_integer().
+ntohl(<<N:32>>) -> N;
+ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> ntohl(<<N:32/native>>).
+
+%% @doc From network to host byte order: byteorder(3).
+-spec ntohs(uint16_t() | <<_:16>>) -> uint16_t().
+ntohs(<<N:16>>) -> N;
+ntohs(N) when is_integer(N), N >= 0, N =< 16#ffff -> ntohs(<<N:16/native>>).
+
+%% @doc The bytes of padding from an offset to a machine word.
+-spec wordalign(Offset :: size_t()) -> size_t().
+wordalign(Offset) ->
+    wordalign(Offset, erlang:system_info({wordsize, external})).
+
+%% @doc The bytes of padding from an offset to a multiple of `Align'.
+-spec wordalign(Offset :: size_t(), Align :: pos_integer()) -> size_t().
+wordalign(Offset, Align) when ?is_size(Offset), is_integer(Align), Align > 0 ->
+    (Align - Offset rem Align) rem Align.

@@ -2,6 +2,10 @@
 %% procket_sup (rest_for_one)
 %%   procket_port_sup (simple_one_for_one): a {@link procket_port} for each port process
 %%   procket_ports: which port process serves what
+%%   procket_memory: who owns memory of the worker
+%%   procket_select: who waits for which descriptor
+%%   procket_memory: who owns memory of the worker
+%%   procket_select: who waits for which descriptor
 -module(procket_sup).
 -behaviour(supervisor).
 
@@ -15,6 +19,8 @@ start_link() ->
 init([]) ->
     Children = [
         #{id => procket_port_sup, start => {procket_port_sup, start_link, []}, type => supervisor},
-        #{id => procket_ports, start => {procket_ports, start_link, []}}
+        #{id => procket_ports, start => {procket_ports, start_link, []}},
+        #{id => procket_memory, start => {procket_memory, start_link, []}},
+        #{id => procket_select, start => {procket_select, start_link, []}}
     ],
     {ok, {#{strategy => rest_for_one}, Children}}.
