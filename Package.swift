@@ -1,0 +1,22 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+  name: "procket",
+  products: [.executable(name: "procket", targets: ["procket"])],
+  targets: [
+    .systemLibrary(name: "CErlInterface"),
+    .target(name: "CSystem", cSettings: [.define("_GNU_SOURCE"), .treatAllWarnings(as: .error)]),
+    .target(name: "ErlangTerm", dependencies: ["CErlInterface"], swiftSettings: strict),
+    .target(name: "SystemCalls", dependencies: ["CSystem"], swiftSettings: strict),
+    .target(name: "Privilege", dependencies: ["CSystem", "SystemCalls"], swiftSettings: strict),
+    .executableTarget(
+      name: "procket", dependencies: ["ErlangTerm", "SystemCalls", "Privilege"], swiftSettings: strict),
+    .testTarget(name: "ErlangTermTests", dependencies: ["ErlangTerm"], swiftSettings: strict),
+    .testTarget(name: "SystemCallsTests", dependencies: ["SystemCalls", "CSystem"], swiftSettings: strict),
+    .testTarget(name: "ProcketTests", dependencies: ["procket", "ErlangTerm", "SystemCalls"], swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

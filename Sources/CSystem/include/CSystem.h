@@ -1,0 +1,49 @@
+// What Swift cannot import: variadic functions, macros with arguments, structures behind feature macros.
+#ifndef PROCKET_CSYSTEM_H
+#define PROCKET_CSYSTEM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#ifdef __linux__
+#include <net/if.h>
+#include <netpacket/packet.h>
+#include <sys/epoll.h>
+#endif
+
+// The name of an errno, as "EAGAIN"; NULL where there is none.
+const char *procket_errno_name(int number);
+
+int procket_fcntl(int fd, int command, int argument);
+int procket_ioctl(int fd, unsigned long request, void *argument);
+int procket_open(const char *path, int flags);
+
+// cmsg(3)
+size_t procket_cmsg_align(size_t length);
+size_t procket_cmsg_space(size_t length);
+size_t procket_cmsg_len(size_t length);
+
+// The user who listens on the other end of a Unix socket; -1 and errno where it cannot be told.
+int procket_peer_user(int fd, uid_t *user, pid_t *process);
+
+int procket_close_from(int first);
+int procket_clear_environment(void);
+// No core dump, and not to be read or traced by others: prctl(2), setrlimit(2).
+int procket_undumpable(void);
+
+#ifdef __linux__
+// Opens a file below a directory, through no symbolic link: openat2(2).
+int procket_open_beneath(int directory, const char *path, int flags);
+int procket_is_namespace(int fd);
+int procket_setns(int fd, int type);
+#endif
+
+#endif

@@ -1,0 +1,117 @@
+#include "CSystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#endif
+
+int procket_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }
+
+int procket_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
+
+int procket_open(const char *path, int flags) { return open(path, flags); }
+
+size_t procket_cmsg_space(size_t length) { return CMSG_SPACE(length); }
+
+size_t procket_cmsg_len(size_t length) { return CMSG_LEN(length); }
+
+size_t procket_cmsg_align(size_t length) { return CMSG_SPACE(length) - CMSG_SPACE(0); }
+
+int procket_peer_user(int fd, uid_t *user, pid_t *process) {
+#ifdef __linux__
+  struct ucred credentials;
+  socklen_t length = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -1;
+  *user = credentials.uid;
+  *process = credentials.pid;
+  return 0;
+#else
+  gid_t group;
+  *process = -1;
+  return getpeereid(fd, user, &group);
+#endif
+}
+
+int procket_close_from(int first) {
+#if defined(__linux__) && defined(SYS_close_range)
+  if (syscall(SYS_close_range, first, ~0U, 0) == 0) return 0;
+#endif
+  long last = sysconf(_SC_OPEN_MAX);
+  for (long fd = first; fd < (last < 0 ? 65536 : last); fd++) close((int)fd);
+  return 0;
+}
+
+int procket_clear_environment(void) {
+#ifdef __linux__
+  return clearenv();
+#else
+  extern char **environ;
+  static char *empty[] = {NULL};
+  environ = empty;
+  return 0;
+#endif
+}
+
+int procket_undumpable(void) {
+  struct rlimit none = {0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) return -1;
+#ifdef __linux__
+  return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#else
+  return 0;
+#endif
+}
+
+#ifdef __linux__
+int procket_open_beneath(int directory, const char *path, int flags) {
+  struct open_how how = {.flags = (uint64_t)flags,
+                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+  return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+}
+
+int procket_is_namespace(int fd) {
+  struct statfs information;
+  return fstatfs(fd, &information) == 0 && information.f_type == NSFS_MAGIC;
+}
+
+int procket_setns(int fd, int type) { return setns(fd, type); }
+
+const char *procket_errno_name(int number) { return strerrorname_np(number); }
+#else
+struct name {
+  int number;
+  const char *name;
+};
+
+#define NAME(e) {e, #e}
+static const struct name names[] = {
+    NAME(EPERM),        NAME(ENOENT),       NAME(EINTR),      NAME(EIO),           NAME(ENXIO),       NAME(E2BIG),
+    NAME(EBADF),        NAME(EAGAIN),       NAME(ENOMEM),     NAME(EACCES),        NAME(EFAULT),      NAME(EBUSY),
+    NAME(EEXIST),       NAME(ENODEV),       NAME(ENOTDIR),    NAME(EISDIR),        NAME(EINVAL),      NAME(ENFILE),
+    NAME(EMFILE),       NAME(ENOTTY),       NAME(EFBIG),      NAME(ENOSPC),        NAME(ESPIPE),      NAME(EROFS),
+    NAME(EPIPE),        NAME(ERANGE),       NAME(ENOTSOCK),   NAME(EDESTADDRREQ),  NAME(EMSGSIZE),    NAME(EPROTOTYPE),
+    NAME(ENOPROTOOPT),  NAME(EOPNOTSUPP),   NAME(EADDRINUSE), NAME(EADDRNOTAVAIL), NAME(ENETDOWN),    NAME(ENETUNREACH),
+    NAME(ENETRESET),    NAME(ECONNABORTED), NAME(ECONNRESET), NAME(ENOBUFS),       NAME(EISCONN),     NAME(ENOTCONN),
+    NAME(ESHUTDOWN),    NAME(ETIMEDOUT),    NAME(ELOOP),      NAME(ECONNREFUSED),  NAME(EINPROGRESS), NAME(EALREADY),
+    NAME(EHOSTDOWN),    NAME(EHOSTUNREACH), NAME(ENOSYS),     NAME(ENAMETOOLONG),  NAME(EAFNOSUPPORT), NAME(EPROTONOSUPPORT),
+    NAME(ESOCKTNOSUPPORT), NAME(EPFNOSUPPORT), NAME(ETXTBSY), NAME(ESRCH),
+};
+
+const char *procket_errno_name(int number) {
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].number == number) return names[i].name;
+  return NULL;
+}
+#endif

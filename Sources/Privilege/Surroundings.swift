@@ -1,0 +1,24 @@
+import CSystem
+import SystemCalls
+
+/// What a process inherits from the one that started it, and should not trust.
+public enum Surroundings {
+  /// Stdio is there, and nothing else is open.
+  public static func closeInherited() throws(Errno) {
+    for number in CInt(0)...2 { try valueOrErrno { procket_fcntl(number, F_GETFD, 0) } }
+    try valueOrErrno { procket_close_from(3) }
+  }
+
+  /// A directory, a mode for files, and signals that are this process's own.
+  public static func settle() throws(Errno) {
+    _ = signal(SIGPIPE, SIG_IGN)
+    umask(0o077)
+    try valueOrErrno { chdir("/") }
+  }
+
+  /// No environment, and no memory that others could read.
+  public static func hide() throws(Errno) {
+    try valueOrErrno { procket_clear_environment() }
+    try valueOrErrno { procket_undumpable() }
+  }
+}

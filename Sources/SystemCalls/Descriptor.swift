@@ -1,0 +1,137 @@
+import CSystem
+
+/// An open descriptor that belongs to its holder, who closes it or gives it away.
+public struct Descriptor: ~Copyable {
+  public let number: CInt
+
+  /// Takes over a descriptor that nobody else closes.
+  public init(owning number: CInt) { self.number = number }
+
+  deinit { _ = close(number) }
+
+  /// Gives the descriptor away without closing it.
+  public consuming func release() -> CInt {
+    let number = number
+    discard self
+    return number
+  }
+}
+
+/// Several open descriptors that belong to their holder.
+public struct Descriptors: ~Copyable {
+  public private(set) var numbers: [CInt] = []
+
+  public init() {}
+
+  public init(owning numbers: [CInt]) { self.numbers = numbers }
+
+  deinit {
+    for number in numbers { _ = close(number) }
+  }
+
+  public mutating func append(_ descriptor: consuming Descriptor) {
+    numbers.append(descriptor.release())
+  }
+
+  /// Moves all of `others` behind these.
+  public mutating func append(_ others: consuming Descriptors) {
+    numbers += others.release()
+  }
+
+  /// Closes all.
+  public mutating func removeAll() {
+    for number in numbers { _ = close(number) }
+    numbers.removeAll(keepingCapacity: true)
+  }
+
+  public mutating func takeAll() -> Descriptors {
+    let taken = numbers
+    numbers = []
+    return Descriptors(owning: taken)
+  }
+
+  public consuming func release() -> [CInt] {
+    let numbers = numbers
+    discard self
+    return numbers
+  }
+}
+
+/// The calls on descriptors of any kind.
+public enum Files {
+  /// Reads into `buffer`; 0 at the end of file. The corresponding C function is `read`.
+  public static func read(_ fd: CInt, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+    try valueOrErrno { systemRead(fd, buffer.baseAddress, buffer.count) }
+  }
+
+  /// Writes some of `bytes`. The corresponding C function is `write`.
+  public static func write(_ fd: CInt, _ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
+    try valueOrErrno { systemWrite(fd, bytes.baseAddress, bytes.count) }
+  }
+
+  /// Writes all of `bytes`, however long it takes.
+  public static func writeAll(_ fd: CInt, _ bytes: UnsafeRawBufferPointer) throws(Errno) {
+    var rest = bytes
+    while !rest.isEmpty {
+      do {
+        let count = try write(fd, rest)
+        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+      } catch {
+        guard error.rawValue == EAGAIN else { throw error }
+        try wait(for: fd, CInt(POLLOUT))
+      }
+    }
+  }
+
+  /// Waits until one of `events` has come. The corresponding C function is `poll`.
+  public static func wait(for fd: CInt, _ events: CInt) throws(Errno) {
+    var entry = pollfd(fd: fd, events: Int16(truncatingIfNeeded: events), revents: 0)
+    try valueOrErrno { poll(&entry, 1, -1) }
+  }
+
+  /// Opens a file, close-on-exec. The corresponding C function is `open`.
+  public static func open(_ path: String, flags: CInt) throws(Errno) -> Descriptor {
+    Descriptor(owning: try valueOrErrno { procket_open(path, flags | O_CLOEXEC) })
+  }
+
+  /// Sets or clears `O_NONBLOCK`. The corresponding C function is `fcntl`.
+  public static func setNonblocking(_ fd: CInt, _ on: Bool) throws(Errno) {
+    let flags = try statusFlags(fd)
+    let wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK
+    if wanted != flags { try valueOrErrno { procket_fcntl(fd, F_SETFL, wanted) } }
+  }
+
+  /// Runs a call that must not wait: where the descriptor is in blocking mode, that is off for so long. The mode belongs to the open
+  /// file, so whoever shares it sees the same for a moment.
+  public static func withoutBlocking<R>(_ fd: CInt, _ call: () throws(Errno) -> R) throws(Errno) -> R {
+    let flags = try statusFlags(fd)
+    if flags & O_NONBLOCK != 0 { return try call() }
+    try valueOrErrno { procket_fcntl(fd, F_SETFL, flags | O_NONBLOCK) }
+    defer { _ = procket_fcntl(fd, F_SETFL, flags) }
+    return try call()
+  }
+
+  private static func statusFlags(_ fd: CInt) throws(Errno) -> CInt {
+    try valueOrErrno { procket_fcntl(fd, F_GETFL, 0) }
+  }
+
+  public static func isCharacterDevice(_ fd: CInt) throws(Errno) -> Bool {
+    var information = stat()
+    try valueOrErrno { fstat(fd, &information) }
+    return information.st_mode & S_IFMT == S_IFCHR
+  }
+
+  /// Controls a device. The kernel writes into `argument`. The corresponding C function is `ioctl`.
+  public static func ioctl(_ fd: CInt, request: UInt64, argument: UnsafeMutableRawPointer?) throws(Errno) {
+    try valueOrErrno { procket_ioctl(fd, UInt(truncatingIfNeeded: request), argument) }
+  }
+}
+
+// The functions of the C library whose names are also those of the methods above.
+private func systemRead(_ fd: CInt, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+  read(fd, buffer, count)
+}
+
+private func systemWrite(_ fd: CInt, _ buffer: UnsafeRawPointer?, _ count: Int) -> Int {
+  write(fd, buffer, count)
+}

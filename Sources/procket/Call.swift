@@ -1,0 +1,135 @@
+import ErlangTerm
+import SystemCalls
+
+/// Why a call failed, as it is answered.
+enum Failure: Error {
+  case errno(Errno)
+  /// `{error, {badarg, N}}`
+  case argument(Int)
+  /// `{error, {badarity, Function, Expected}}`, `{error, {undef, Function}}`, `{error, {nofd, Function}}`
+  case arity(expected: Int)
+  case undefined
+  case noDescriptor
+  /// `{error, Name}`, where the name is no errno's.
+  case name(String)
+  /// `{error, {badpart, Offset}}`
+  case part(offset: Int)
+
+  static func code(_ number: CInt) -> Failure { .errno(Errno(rawValue: number)) }
+}
+
+/// One call: its arguments, and the descriptors that come along and go back.
+struct Call: ~Copyable {
+  private var reader: TermReader
+  private let count: Int
+  private var position = 0
+  /// The bytes of the request's identifier, for calls whose answers come later.
+  let id: UnsafeRawBufferPointer
+  /// What came along, closed after the call.
+  let descriptors: Descriptors
+  /// What goes back with the answer.
+  var outgoing = Descriptors()
+
+  /// `arguments` is at a list.
+  init(id: UnsafeRawBufferPointer, arguments: TermReader, descriptors: consuming Descriptors) {
+    reader = arguments
+    count = (try? reader.listHeader()) ?? 0
+    self.id = id
+    self.descriptors = descriptors
+  }
+
+  /// The descriptor that the call is about.
+  var fd: CInt {
+    get throws(Failure) {
+      guard let number = descriptors.numbers.first else { throw .noDescriptor }
+      return number
+    }
+  }
+
+  func check(arity: Int, takesDescriptor: Bool) throws(Failure) {
+    guard count == arity else { throw .arity(expected: arity) }
+    guard takesDescriptor == !descriptors.numbers.isEmpty else { throw .noDescriptor }
+  }
+
+  // Arguments, one after the other. Each that does not fit throws its number.
+
+  private mutating func argument<R>(_ read: (inout TermReader) throws(TermReader.Failure) -> R) throws(Failure) -> R {
+    position += 1
+    do { return try read(&reader) } catch { throw .argument(position) }
+  }
+
+  mutating func integer<I: FixedWidthInteger>(_ type: I.Type = CInt.self, in range: ClosedRange<I>) throws(Failure) -> I {
+    let value = try argument { (reader) throws(TermReader.Failure) in try reader.integer() }
+    guard let value = I(exactly: value), range.contains(value) else { throw .argument(position) }
+    return value
+  }
+
+  mutating func flags() throws(Failure) -> CInt { try integer(in: CInt.min...CInt.max) }
+
+  /// A number of bytes.
+  mutating func size() throws(Failure) -> Int { Int(clamping: try integer(Int64.self, in: 0...Int64.max)) }
+
+  mutating func bits() throws(Failure) -> UInt64 { try argument { (reader) throws(TermReader.Failure) in try reader.bits() } }
+
+  mutating func atom() throws(Failure) -> String { try argument { (reader) throws(TermReader.Failure) in try reader.atom() } }
+
+  mutating func binary() throws(Failure) -> UnsafeRawBufferPointer {
+    try argument { (reader) throws(TermReader.Failure) in try reader.binary() }
+  }
+
+  /// A binary as a string for the system: no NUL in it, and not longer than a path.
+  mutating func string() throws(Failure) -> String {
+    let bytes = try binary()
+    guard bytes.count < 4096, !bytes.contains(0) else { throw .argument(position) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// A term as it stands.
+  mutating func raw() throws(Failure) -> UnsafeRawBufferPointer {
+    try argument { (reader) throws(TermReader.Failure) in try reader.raw() }
+  }
+
+  var isInteger: Bool { reader.isInteger }
+
+  var isAtom: Bool { reader.isAtom }
+
+  /// The elements of a list, read by `element`; that one throws its argument's number itself.
+  mutating func list<R>(_ element: (inout Call) throws(Failure) -> R) throws(Failure) -> [R] {
+    let asString = reader.isString
+    let length = try argument { (reader) throws(TermReader.Failure) in try reader.listHeader() }
+    let outer = position
+    var elements: [R] = []
+    for _ in 0..<length {
+      position = outer - 1
+      elements.append(try element(&self))
+    }
+    position = outer - 1
+    try argument { (reader) throws(TermReader.Failure) in try reader.listEnd(written: asString, count: length) }
+    return elements
+  }
+
+  /// The fields of a tuple with `arity` elements.
+  mutating func tuple<R>(_ arity: Int, _ fields: (inout Call) throws(Failure) -> R) throws(Failure) -> R {
+    let found = try argument { (reader) throws(TermReader.Failure) in try reader.tupleHeader() }
+    let outer = position
+    guard found == arity else { throw .argument(outer) }
+    // Whatever is wrong inside, it is this argument that is.
+    do {
+      let result = try fields(&self)
+      position = outer
+      return result
+    } catch {
+      if case .argument = error { throw .argument(outer) }
+      throw error
+    }
+  }
+
+  var isTuple: Bool { reader.isTuple }
+}
+
+extension Call {
+  /// Runs a system call; what it throws becomes the answer.
+  func system<R: ~Copyable>(_ call: () throws(Errno) -> R) throws(Failure) -> R {
+    do { return try call() } catch { throw .errno(error) }
+  }
+}

@@ -1,0 +1,39 @@
+import CSystem
+import Privilege
+import SystemCalls
+
+extension Commands {
+  /// The version of docs/protocol.md.
+  static let protocolVersion = 1
+
+  /// Connects the channel: `[Path, Secret]`.
+  @Sendable static func attach(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    let path = try call.binary()
+    let secret = try call.binary()
+    guard !path.isEmpty, !path.contains(0), path.count < 104, secret.count <= 256 else { throw .argument(1) }
+    guard context.channel == nil else { throw .code(EISCONN) }
+    let caller = context.privileges.caller
+    do {
+      var address = sockaddr_un()
+      address.sun_family = sa_family_t(AF_UNIX)
+      withUnsafeMutableBytes(of: &address.sun_path) { $0.copyMemory(from: path) }
+      let socket = try Sockets.socket(family: AF_UNIX, type: Sockets.stream, protocol: 0)
+      try withUnsafeBytes(of: &address) { (bytes) throws(Errno) in try Sockets.connect(socket.number, to: bytes) }
+      var user = uid_t.max
+      var process = pid_t(-1)
+      let number = socket.number
+      try valueOrErrno { procket_peer_user(number, &user, &process) }
+      guard user == caller else { throw Errno(rawValue: EACCES) }
+      try Files.writeAll(number, secret)
+      context.peer = process
+      context.channel = consume socket
+    } catch {
+      throw .errno(error)
+    }
+    context.answer.startOk(2)
+    context.answer.withTerm { term in
+      term.integer(Int64(protocolVersion))
+      term.integer(Int64(getpid()))
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/// What a function of the wire is: its name, its arguments, whether a descriptor comes along, and what it does.
+struct Command: Sendable {
+  let name: String
+  let arity: Int
+  let takesDescriptor: Bool
+  let run: @Sendable (inout Call, inout Context) throws(Failure) -> Void
+
+  init(
+    _ name: String, _ arity: Int, fd takesDescriptor: Bool = false,
+    _ run: @escaping @Sendable (inout Call, inout Context) throws(Failure) -> Void
+  ) {
+    self.name = name
+    self.arity = arity
+    self.takesDescriptor = takesDescriptor
+    self.run = run
+  }
+}
+
+/// All functions, by role. A new call is a line here and a function in one of the files beside this one.
+enum Commands {
+  static let opener: [Command] = [
+    Command("attach", 2, attach),
+    Command("open", 1, open),
+    Command("dev", 1, openDevice),
+  ]
+
+  static let worker: [Command] = [
+    Command("attach", 2, attach),
+    Command("socket", 3, socket),
+    Command("bind", 1, fd: true, bind),
+    Command("connect", 1, fd: true, connect),
+    Command("listen", 1, fd: true, listen),
+    Command("accept", 1, fd: true, accept),
+    Command("getsockname", 1, fd: true, getsockname),
+    Command("recvfrom", 3, fd: true, recvfrom),
+    Command("recvmsg", 4, fd: true, recvmsg),
+    Command("sendto", 3, fd: true, sendto),
+    Command("sendmsg", 4, fd: true, sendmsg),
+    Command("read", 1, fd: true, read),
+    Command("write", 1, fd: true, write),
+    Command("setsockopt", 3, fd: true, setsockopt),
+    Command("getsockopt", 3, fd: true, getsockopt),
+    Command("ioctl", 2, fd: true, ioctl),
+    Command("set_sock_nonblock", 0, fd: true, setSockNonblock),
+    Command("setns", 2, setns),
+    Command("alloc", 1, alloc),
+    Command("buf", 1, buf),
+    Command("memcpy", 2, memcpy),
+    Command("free", 1, free),
+    Command("select", 3, fd: true, select),
+    Command("select_stop", 1, selectStop),
+    Command("constants", 1, constants),
+    Command("family", 1, family),
+    Command("errno_id", 1, errnoName),
+  ]
+
+  static func table(_ commands: [Command]) -> [String: Command] {
+    Dictionary(commands.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+}
