@@ -44,6 +44,41 @@ int procket_peer_user(int fd, uid_t *user, pid_t *process) {
 #endif
 }
 
+int procket_accept(int fd, struct sockaddr *address, socklen_t *length) {
+#ifdef __APPLE__
+  int connection = accept(fd, address, length);
+  if (connection >= 0 && (fcntl(connection, F_SETFD, FD_CLOEXEC) != 0 || fcntl(connection, F_SETFL, O_NONBLOCK) != 0)) {
+    int failure = errno;
+    close(connection);
+    errno = failure;
+    return -1;
+  }
+  return connection;
+#else
+  return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#endif
+}
+
+int procket_dup_to(int fd, int number) {
+#ifdef __APPLE__
+  int duplicate = dup2(fd, number);
+  if (duplicate >= 0) fcntl(duplicate, F_SETFD, FD_CLOEXEC);
+  return duplicate;
+#else
+  return dup3(fd, number, O_CLOEXEC);
+#endif
+}
+
+int procket_become(uid_t user, gid_t group) {
+#ifdef __linux__
+  if (setresgid(group, group, group) != 0) return -1;
+  return setresuid(user, user, user);
+#else
+  if (setgid(group) != 0) return -1;
+  return setuid(user);
+#endif
+}
+
 int procket_close_from(int first) {
 #if defined(__linux__) && defined(SYS_close_range)
   if (syscall(SYS_close_range, first, ~0U, 0) == 0) return 0;
@@ -75,6 +110,8 @@ int procket_undumpable(void) {
 }
 
 #ifdef __linux__
+_Static_assert(procket_path_only == O_PATH, "O_PATH");
+
 int procket_open_beneath(int directory, const char *path, int flags) {
   struct open_how how = {.flags = (uint64_t)flags,
                          .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};

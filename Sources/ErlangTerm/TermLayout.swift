@@ -1,5 +1,3 @@
-import CErlInterface
-
 /// Where a term ends, found without trusting a byte of it.
 ///
 /// The functions of ei take no length: they believe what the term says. So each term is walked here first, and only one that
@@ -30,36 +28,36 @@ enum TermLayout {
     /// Passes over a tag and what it holds but other terms, whose number is returned.
     mutating func skipOne() throws(Malformed) -> Int {
       let start = offset
-      switch Int32(try byte()) {
-      case ERL_SMALL_INTEGER_EXT: try skip(1)
-      case ERL_INTEGER_EXT: try skip(4)
-      case ERL_SMALL_BIG_EXT: try skip(Int(try byte()) + 1)
-      case ERL_LARGE_BIG_EXT: try skip(try word() + 1)
-      case NEW_FLOAT_EXT: try skip(8)
-      case ERL_FLOAT_EXT: try skip(31)
-      case ERL_ATOM_EXT, ERL_ATOM_UTF8_EXT, ERL_SMALL_ATOM_EXT, ERL_SMALL_ATOM_UTF8_EXT:
+      switch try byte() {
+      case Tag.smallInteger: try skip(1)
+      case Tag.integer: try skip(4)
+      case Tag.smallBig: try skip(Int(try byte()) + 1)
+      case Tag.largeBig: try skip(try word() + 1)
+      case Tag.newFloat: try skip(8)
+      case Tag.float: try skip(31)
+      case Tag.atom, Tag.atomUTF8, Tag.smallAtom, Tag.smallAtomUTF8:
         offset = start
         try skipAtom()
-      case ERL_PID_EXT: try skipAtom(then: 9)
-      case ERL_NEW_PID_EXT: try skipAtom(then: 12)
-      case ERL_PORT_EXT, ERL_REFERENCE_EXT: try skipAtom(then: 5)
-      case ERL_NEW_PORT_EXT: try skipAtom(then: 8)
-      case ERL_V4_PORT_EXT: try skipAtom(then: 12)
-      case ERL_NEW_REFERENCE_EXT:
+      case Tag.pid: try skipAtom(then: 9)
+      case Tag.newPid: try skipAtom(then: 12)
+      case Tag.port, Tag.reference: try skipAtom(then: 5)
+      case Tag.newPort: try skipAtom(then: 8)
+      case Tag.v4Port: try skipAtom(then: 12)
+      case Tag.newReference:
         let words = try half()
         try skipAtom(then: 1 + 4 * words)
-      case ERL_NEWER_REFERENCE_EXT:
+      case Tag.newerReference:
         let words = try half()
         try skipAtom(then: 4 + 4 * words)
-      case ERL_SMALL_TUPLE_EXT: return Int(try byte())
-      case ERL_LARGE_TUPLE_EXT: return try word()
-      case ERL_NIL_EXT: break
-      case ERL_STRING_EXT: try skip(try half())
-      case ERL_LIST_EXT: return try word() + 1
-      case ERL_MAP_EXT: return try word() * 2
-      case ERL_BINARY_EXT: try skip(try word())
-      case ERL_BIT_BINARY_EXT: try skip(try word() + 1)
-      case ERL_EXPORT_EXT: return 3
+      case Tag.smallTuple: return Int(try byte())
+      case Tag.largeTuple: return try word()
+      case Tag.empty: break
+      case Tag.string: try skip(try half())
+      case Tag.list: return try word() + 1
+      case Tag.map: return try word() * 2
+      case Tag.binary: try skip(try word())
+      case Tag.bitBinary: try skip(try word() + 1)
+      case Tag.export: return 3
       default: throw Malformed(offset: start)
       }
       return 0
@@ -68,9 +66,9 @@ enum TermLayout {
     private mutating func skipAtom(then more: Int = 0) throws(Malformed) {
       let start = offset
       let length: Int
-      switch Int32(try byte()) {
-      case ERL_ATOM_EXT, ERL_ATOM_UTF8_EXT: length = try half()
-      case ERL_SMALL_ATOM_EXT, ERL_SMALL_ATOM_UTF8_EXT: length = Int(try byte())
+      switch try byte() {
+      case Tag.atom, Tag.atomUTF8: length = try half()
+      case Tag.smallAtom, Tag.smallAtomUTF8: length = Int(try byte())
       default: throw Malformed(offset: start)
       }
       // 255 characters, each of 4 bytes at most.

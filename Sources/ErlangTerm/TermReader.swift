@@ -21,7 +21,7 @@ public struct TermReader {
 
   /// Checks that `bytes` are a version byte and exactly one term.
   public init(checking bytes: UnsafeRawBufferPointer) throws(Failure) {
-    guard bytes.count <= CInt.max, bytes.first == UInt8(ERL_VERSION_MAGIC) else { throw .malformed(offset: 0) }
+    guard bytes.count <= CInt.max, bytes.first == Tag.version else { throw .malformed(offset: 0) }
     do {
       let end = try TermLayout.end(in: bytes, from: 1)
       guard end == bytes.count else { throw Failure.malformed(offset: end) }
@@ -51,7 +51,7 @@ public struct TermReader {
   /// The number of elements of the proper list that starts here. Its end has to be read with ``listEnd()``, unless it is empty.
   public mutating func listHeader() throws(Failure) -> Int {
     guard bytesOfList == 0 else { throw .mismatch }
-    if nextTag == UInt8(ERL_STRING_EXT) {
+    if nextTag == Tag.string {
       let count = Int(bytes[Int(index) + 1]) << 8 | Int(bytes[Int(index) + 2])
       index += 3
       bytesOfList = count
@@ -70,7 +70,7 @@ public struct TermReader {
   }
 
   /// Whether the list that starts here is written as a string.
-  public var isString: Bool { nextTag == UInt8(ERL_STRING_EXT) }
+  public var isString: Bool { nextTag == Tag.string }
 
   public mutating func integer() throws(Failure) -> Int64 {
     if bytesOfList > 0 { return Int64(byteOfList()) }
@@ -125,35 +125,32 @@ public struct TermReader {
   public var isInteger: Bool {
     guard let tag = nextTag else { return false }
     return bytesOfList > 0
-      || [ERL_SMALL_INTEGER_EXT, ERL_INTEGER_EXT, ERL_SMALL_BIG_EXT, ERL_LARGE_BIG_EXT].contains(Int32(tag))
+      || Tag.integers.contains(tag)
   }
 
   /// Whether the next term is a tuple.
   public var isTuple: Bool {
     guard let tag = nextTag else { return false }
-    return bytesOfList == 0 && [ERL_SMALL_TUPLE_EXT, ERL_LARGE_TUPLE_EXT].contains(Int32(tag))
+    return bytesOfList == 0 && Tag.tuples.contains(tag)
   }
 
   /// Whether the next term is a list.
   public var isList: Bool {
     guard let tag = nextTag else { return false }
-    return bytesOfList == 0 && [ERL_STRING_EXT, ERL_LIST_EXT, ERL_NIL_EXT].contains(Int32(tag))
+    return bytesOfList == 0 && Tag.lists.contains(tag)
   }
 
   /// Whether an encoded term can name a request: a reference, a process identifier, an integer or an atom.
   public static func isIdentifier(_ term: UnsafeRawBufferPointer) -> Bool {
     guard let tag = term.first else { return false }
-    return [
-      ERL_NEWER_REFERENCE_EXT, ERL_NEW_REFERENCE_EXT, ERL_REFERENCE_EXT, ERL_PID_EXT, ERL_NEW_PID_EXT, ERL_SMALL_INTEGER_EXT, ERL_INTEGER_EXT,
-      ERL_SMALL_BIG_EXT, ERL_ATOM_EXT, ERL_SMALL_ATOM_EXT, ERL_ATOM_UTF8_EXT, ERL_SMALL_ATOM_UTF8_EXT,
-    ].contains(Int32(tag))
+    return Tag.references.contains(tag) || Tag.pids.contains(tag) || Tag.atoms.contains(tag) || Tag.integers.contains(tag)
   }
 
   /// Whether the next term is an atom.
   public var isAtom: Bool {
     guard let tag = nextTag else { return false }
     return bytesOfList == 0
-      && [ERL_ATOM_EXT, ERL_SMALL_ATOM_EXT, ERL_ATOM_UTF8_EXT, ERL_SMALL_ATOM_UTF8_EXT].contains(Int32(tag))
+      && Tag.atoms.contains(tag)
   }
 
   private var nextTag: UInt8? {

@@ -51,7 +51,7 @@ public enum Device {
     let start = directory.number
     return try privileges.raised { () throws(Errno) in
       #if os(Linux)
-        let look = Descriptor(owning: try valueOrErrno { procket_open_beneath(start, name, O_PATH | O_CLOEXEC) })
+        let look = Descriptor(owning: try valueOrErrno { procket_open_beneath(start, name, CInt(procket_path_only) | O_CLOEXEC) })
         guard try Files.isCharacterDevice(look.number) else { throw Errno(rawValue: ENODEV) }
         let flags = O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY
         return Descriptor(owning: try valueOrErrno { procket_open_beneath(start, name, flags) })

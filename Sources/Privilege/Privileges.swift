@@ -43,13 +43,8 @@ public struct Privileges: ~Copyable {
   public consuming func drop() throws(Errno) {
     guard isRaisable else { return }
     try raise()
-    #if os(Linux)
-      try valueOrErrno { setresgid(callerGroup, callerGroup, callerGroup) }
-      try valueOrErrno { setresuid(caller, caller, caller) }
-    #else
-      try valueOrErrno { setgid(callerGroup) }
-      try valueOrErrno { setuid(caller) }
-    #endif
+    let (user, group) = (caller, callerGroup)
+    try valueOrErrno { procket_become(user, group) }
     // What was given up cannot be taken back.
     if caller != 0, owner != caller, seteuid(owner) == 0 { throw Errno(rawValue: EPERM) }
   }

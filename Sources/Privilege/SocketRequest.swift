@@ -61,9 +61,7 @@ public struct SocketRequest {
     if isInternet, !interface.isEmpty || type == Sockets.stream { try prepare(fd, with: privileges) }
     if !address.isEmpty {
       try privileges.raised { () throws(Errno) in
-        try Result { () throws(Errno) in
-          try address.withUnsafeBytes { (bytes) throws(Errno) in try Sockets.bind(fd, to: bytes) }
-        }.get()
+        try address.withBytes { (bytes) throws(Errno) in try Sockets.bind(fd, to: bytes) }
       }
     }
     if let backlog, type == Sockets.stream, isInternet { try Sockets.listen(fd, backlog: backlog) }
@@ -85,7 +83,7 @@ public struct SocketRequest {
         guard interface.utf8.count < IFNAMSIZ else { throw Errno(rawValue: ENODEV) }
         let name = Array(interface.utf8) + [0]
         try privileges.raised { () throws(Errno) in
-          try name.withUnsafeBytes { (bytes) throws(Errno) in
+          try name.withBytes { (bytes) throws(Errno) in
             try Sockets.setOption(fd, level: SOL_SOCKET, name: SO_BINDTODEVICE, bytes)
           }
         }

@@ -17,6 +17,20 @@ public struct Descriptor: ~Copyable {
   }
 }
 
+/// A descriptor that may not be open yet.
+public struct LateDescriptor: ~Copyable {
+  private var descriptor: Descriptor?
+  /// -1 as long as it is not open.
+  public private(set) var number: CInt = -1
+
+  public init() {}
+
+  public mutating func open(_ new: consuming Descriptor) {
+    number = new.number
+    descriptor = consume new
+  }
+}
+
 /// Several open descriptors that belong to their holder.
 public struct Descriptors: ~Copyable {
   public private(set) var numbers: [CInt] = []
@@ -35,7 +49,8 @@ public struct Descriptors: ~Copyable {
 
   /// Moves all of `others` behind these.
   public mutating func append(_ others: consuming Descriptors) {
-    numbers += others.release()
+    numbers += others.numbers
+    others.numbers = []
   }
 
   /// Closes all.
@@ -48,12 +63,6 @@ public struct Descriptors: ~Copyable {
     let taken = numbers
     numbers = []
     return Descriptors(owning: taken)
-  }
-
-  public consuming func release() -> [CInt] {
-    let numbers = numbers
-    discard self
-    return numbers
   }
 }
 
@@ -103,7 +112,8 @@ public enum Files {
 
   /// Runs a call that must not wait: where the descriptor is in blocking mode, that is off for so long. The mode belongs to the open
   /// file, so whoever shares it sees the same for a moment.
-  public static func withoutBlocking<R>(_ fd: CInt, _ call: () throws(Errno) -> R) throws(Errno) -> R {
+  @discardableResult
+  public static func withoutBlocking<R: ~Copyable>(_ fd: CInt, _ call: () throws(Errno) -> R) throws(Errno) -> R {
     let flags = try statusFlags(fd)
     if flags & O_NONBLOCK != 0 { return try call() }
     try valueOrErrno { procket_fcntl(fd, F_SETFL, flags | O_NONBLOCK) }

@@ -75,9 +75,9 @@ public enum Messages {
     var header = msghdr()
     header.msg_control = control.pointer
     header.msg_controllen = .init(control.count)
-    var all = flags | CInt(MSG_DONTWAIT.rawValue)
+    var all = flags | CInt(MSG_DONTWAIT)
     #if os(Linux)
-      all |= CInt(MSG_CMSG_CLOEXEC.rawValue)
+      all |= CInt(MSG_CMSG_CLOEXEC)
     #endif
     var result: Result<Int, Errno> = .success(0)
     address.withRoom { name, room in

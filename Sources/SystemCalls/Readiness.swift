@@ -18,7 +18,10 @@ import CSystem
     /// The first of the numbers under which registrations are made: above those of other descriptors here.
     private static let base: CInt = 512
 
-    private var epoll: Descriptor?
+    /// `EPOLLONESHOT`
+    private static let oneShot: UInt32 = 1 << 30
+
+    private var epoll = LateDescriptor()
     private var watches: [UInt64: Watch] = [:]
     private var tokens: [[UInt8]: UInt64] = [:]
     private var last: UInt64 = 0
@@ -26,19 +29,19 @@ import CSystem
     public init() {}
 
     /// The descriptor that is readable when one of those watched is ready; -1 while nothing is watched.
-    public var number: CInt { watches.isEmpty ? -1 : epoll?.number ?? -1 }
+    public var number: CInt { watches.isEmpty ? -1 : epoll.number }
 
     /// Watches a descriptor for one event. `copy` is a copy of the descriptor `fd` of the process `peer`.
     public mutating func add(_ copy: CInt, of fd: CInt, writing: Bool, event: [UInt8], peer: pid_t) throws(Errno) {
-      if epoll == nil {
+      if epoll.number < 0 {
         raiseLimit()
-        epoll = Descriptor(owning: try valueOrErrno { epoll_create1(CInt(EPOLL_CLOEXEC.rawValue)) })
+        epoll.open(Descriptor(owning: try valueOrErrno { epoll_create1(CInt(EPOLL_CLOEXEC)) }))
       }
-      guard let epoll = epoll?.number else { return }
+      let epoll = epoll.number
       let key = try registered(copy, fd, writing)
       last += 1
       var request = epoll_event()
-      request.events = (writing ? EPOLLOUT.rawValue : EPOLLIN.rawValue | EPOLLRDHUP.rawValue) | EPOLLONESHOT.rawValue
+      request.events = (writing ? EPOLLOUT.rawValue : EPOLLIN.rawValue | EPOLLRDHUP.rawValue) | Self.oneShot
       request.data.u64 = last
       do {
         try valueOrErrno { epoll_ctl(epoll, EPOLL_CTL_ADD, key.number, &request) }
@@ -57,7 +60,8 @@ import CSystem
 
     /// The events that have come; each is removed.
     public mutating func takeReady() throws(Errno) -> [[UInt8]] {
-      guard let epoll = epoll?.number else { return [] }
+      let epoll = epoll.number
+      if epoll < 0 { return [] }
       var events = [epoll_event](repeating: epoll_event(), count: 64)
       let count = try valueOrErrno { epoll_wait(epoll, &events, CInt(events.count), 0) }
       return events.prefix(Int(count)).compactMap { take($0.data.u64) }
@@ -78,8 +82,9 @@ import CSystem
     private func registered(_ copy: CInt, _ fd: CInt, _ writing: Bool) throws(Errno) -> Descriptor {
       let (number, overflow) = fd.multipliedReportingOverflow(by: 2)
       guard !overflow, number < CInt.max - Self.base - 1 else { throw Errno(rawValue: EMFILE) }
-      do {
-        return Descriptor(owning: try valueOrErrno { dup3(copy, Self.base + number + (writing ? 1 : 0), O_CLOEXEC) })
+      let wanted = Self.base + number + (writing ? 1 : 0)
+      do throws(Errno) {
+        return Descriptor(owning: try valueOrErrno { procket_dup_to(copy, wanted) })
       } catch {
         throw Errno(rawValue: error.rawValue == EBADF ? EMFILE : error.rawValue)
       }
@@ -95,7 +100,8 @@ import CSystem
     /// What the kernel calls the file behind a descriptor: `socket:[1234]`.
     private static func target(of fd: CInt, in process: String) -> String {
       withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
-        let count = readlink("/proc/\(process)/fd/\(fd)", buffer.baseAddress, buffer.count)
+        guard let base = buffer.baseAddress else { return "" }
+        let count = readlink("/proc/\(process)/fd/\(fd)", base, buffer.count)
         guard count > 0 else { return "" }
         return String(decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[0..<count]), as: UTF8.self)
       }

@@ -46,14 +46,7 @@ public enum Sockets {
   public static func accept(_ fd: CInt, address: inout AddressBuffer) throws(Errno) -> Descriptor {
     try Files.withoutBlocking(fd) { () throws(Errno) in
       try address.receive { (pointer, length) throws(Errno) in
-        #if os(Linux)
-          let flags = CInt(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-          return Descriptor(owning: try valueOrErrno { accept4(fd, pointer, length, flags) })
-        #else
-          let descriptor = Descriptor(owning: try valueOrErrno { systemAccept(fd, pointer, length) })
-          try prepare(descriptor.number)
-          return descriptor
-        #endif
+        Descriptor(owning: try valueOrErrno { procket_accept(fd, pointer, length) })
       }
     }
   }
@@ -68,7 +61,7 @@ public enum Sockets {
     _ fd: CInt, into buffer: UnsafeMutableRawBufferPointer, flags: CInt, address: inout AddressBuffer
   ) throws(Errno) -> Int {
     try address.receive { (pointer, length) throws(Errno) in
-      try valueOrErrno { recvfrom(fd, buffer.baseAddress, buffer.count, flags | CInt(MSG_DONTWAIT.rawValue), pointer, length) }
+      try valueOrErrno { recvfrom(fd, buffer.baseAddress, buffer.count, flags | CInt(MSG_DONTWAIT), pointer, length) }
     }
   }
 
@@ -98,12 +91,13 @@ public enum Sockets {
   /// Never waits, and never raises SIGPIPE.
   static var sendFlags: CInt {
     #if os(Linux)
-      return CInt(MSG_DONTWAIT.rawValue | MSG_NOSIGNAL.rawValue)
+      return CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
     #else
       return CInt(MSG_DONTWAIT)
     #endif
   }
 
+  @discardableResult
   static func withAddress<R>(
     _ address: UnsafeRawBufferPointer, _ call: (UnsafePointer<sockaddr>?, socklen_t) throws(Errno) -> R
   ) throws(Errno) -> R {
@@ -142,6 +136,7 @@ public struct AddressBuffer: ~Copyable {
 
   public init(room: Int) { self.room = max(0, min(room, Sockets.longestAddress)) }
 
+  @discardableResult
   mutating func receive<R: ~Copyable>(
     _ call: (UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) throws(Errno) -> R
   ) throws(Errno) -> R {
@@ -174,9 +169,3 @@ private func systemConnect(_ fd: CInt, _ address: UnsafePointer<sockaddr>?, _ le
 }
 
 private func systemListen(_ fd: CInt, _ backlog: CInt) -> CInt { listen(fd, backlog) }
-
-#if !os(Linux)
-  private func systemAccept(
-    _ fd: CInt, _ address: UnsafeMutablePointer<sockaddr>?, _ length: UnsafeMutablePointer<socklen_t>?
-  ) -> CInt { accept(fd, address, length) }
-#endif

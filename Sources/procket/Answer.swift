@@ -102,7 +102,7 @@ struct Answer: ~Copyable {
       let encoded = UnsafeRawBufferPointer(rebasing: bytes[Self.room...])
       try Parts.split(encoded, id: id, with: &scratch) { (frame) throws(Errno) in
         let header: [UInt8] = [UInt8(frame.count >> 8), UInt8(frame.count & 0xff)]
-        try header.withUnsafeBytes { (bytes) throws(Errno) in try Files.writeAll(fd, bytes) }
+        try header.withBytes { (bytes) throws(Errno) in try Files.writeAll(fd, bytes) }
         try Files.writeAll(fd, frame)
       }
     }

@@ -58,7 +58,7 @@ struct Call: ~Copyable {
     do { return try read(&reader) } catch { throw .argument(position) }
   }
 
-  mutating func integer<I: FixedWidthInteger>(_ type: I.Type = CInt.self, in range: ClosedRange<I>) throws(Failure) -> I {
+  mutating func integer<I: FixedWidthInteger>(in range: ClosedRange<I>) throws(Failure) -> I {
     let value = try argument { (reader) throws(TermReader.Failure) in try reader.integer() }
     guard let value = I(exactly: value), range.contains(value) else { throw .argument(position) }
     return value
@@ -67,7 +67,7 @@ struct Call: ~Copyable {
   mutating func flags() throws(Failure) -> CInt { try integer(in: CInt.min...CInt.max) }
 
   /// A number of bytes.
-  mutating func size() throws(Failure) -> Int { Int(clamping: try integer(Int64.self, in: 0...Int64.max)) }
+  mutating func size() throws(Failure) -> Int { Int(clamping: try integer(in: 0...Int64.max)) }
 
   mutating func bits() throws(Failure) -> UInt64 { try argument { (reader) throws(TermReader.Failure) in try reader.bits() } }
 

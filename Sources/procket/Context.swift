@@ -5,7 +5,7 @@ import SystemCalls
 struct Context: ~Copyable {
   let privileges: Privileges
   /// The Unix socket to the BEAM, once it is connected, and the BEAM's process.
-  var channel: Descriptor?
+  var channel = LateDescriptor()
   var peer: pid_t = -1
   var memory = Memory()
   var readiness = Readiness()

@@ -38,7 +38,7 @@ struct Server: ~Copyable {
     while true {
       var entries = [
         pollfd(fd: Self.input, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: readsChannel ? context.channel?.number ?? -1 : -1, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: readsChannel ? context.channel.number : -1, events: Int16(POLLIN), revents: 0),
         pollfd(fd: context.readiness.number, events: Int16(POLLIN), revents: 0),
       ]
       let watching = context.readiness.number >= 0
@@ -57,7 +57,7 @@ struct Server: ~Copyable {
   }
 
   private mutating func readChannel() throws(Errno) -> Bool {
-    guard let number = context.channel?.number else { return true }
+    let number = context.channel.number
     var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
     var address = AddressBuffer(room: 0)
     let (count, flags): (Int, CInt)
@@ -74,7 +74,7 @@ struct Server: ~Copyable {
     if count == 0 { return false }
     // A read ends behind a message with descriptors, so they belong to the last frame that has begun.
     let came = Descriptors(owning: control.rights())
-    let lost = flags & CInt(MSG_CTRUNC.rawValue) != 0
+    let lost = flags & CInt(MSG_CTRUNC) != 0
     if !came.numbers.isEmpty || lost {
       early.append(came)
       earlyPosition = channel.lastBegun
@@ -129,7 +129,7 @@ struct Server: ~Copyable {
     _ function: String, _ id: UnsafeRawBufferPointer, _ arguments: TermReader, _ descriptors: consuming Descriptors
   ) throws(Errno) {
     guard let command = commands[function] else { return context.answer.fail(.undefined, function: function) }
-    guard context.channel != nil || function == "attach" else { return context.answer.fail(.code(ENOTCONN), function: function) }
+    guard context.channel.number >= 0 || function == "attach" else { return context.answer.fail(.code(ENOTCONN), function: function) }
     guard arguments.isList else { return context.answer.fail(.name("badrequest"), function: function) }
     var call = Call(id: id, arguments: arguments, descriptors: descriptors)
     do {
@@ -140,8 +140,8 @@ struct Server: ~Copyable {
       call.outgoing.removeAll()
     }
     let outgoing = call.outgoing.takeAll()
-    if !outgoing.numbers.isEmpty, let channel = context.channel?.number {
-      try Messages.send(outgoing.numbers, over: channel)
+    if !outgoing.numbers.isEmpty {
+      try Messages.send(outgoing.numbers, over: context.channel.number)
       context.answer.add(descriptors: outgoing.numbers.count)
     }
   }
@@ -157,7 +157,7 @@ struct Server: ~Copyable {
       let whole = try parts.add(
         id: id, offset: try reader.integer(), total: try reader.integer(), chunk: try reader.binary(), keeping: came)
       guard let whole else { return }
-      try whole.bytes.withUnsafeBytes { (bytes) throws(Errno) in
+      try whole.bytes.withBytes { (bytes) throws(Errno) in
         try serve(bytes, whole.kept.descriptors.takeAll(), lost: false)
       }
       return
@@ -178,7 +178,7 @@ struct Server: ~Copyable {
   /// Sends `{Event, ready}`, and in between `{Event, {error, ebadf}}` for what has been closed.
   private mutating func tellReadiness(idle: Bool) throws(Errno) {
     for event in try context.readiness.takeReady() {
-      try event.withUnsafeBytes { (id) throws(Errno) in
+      try event.withBytes { (id) throws(Errno) in
         context.answer.begin(id: id)
         context.answer.withTerm { $0.atom("ready") }
         try context.answer.send(to: Self.output, id: id, with: &scratch)
@@ -186,7 +186,7 @@ struct Server: ~Copyable {
     }
     guard idle else { return }
     for event in context.readiness.takeClosed(peer: context.peer) {
-      try event.withUnsafeBytes { (id) throws(Errno) in
+      try event.withBytes { (id) throws(Errno) in
         context.answer.begin(id: id)
         context.answer.fail(.code(EBADF), function: "select")
         try context.answer.send(to: Self.output, id: id, with: &scratch)

@@ -2,10 +2,6 @@
 #ifndef PROCKET_CSYSTEM_H
 #define PROCKET_CSYSTEM_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,6 +14,8 @@
 #include <netpacket/packet.h>
 #include <sys/epoll.h>
 #endif
+
+#include "constants.h"
 
 // The name of an errno, as "EAGAIN"; NULL where there is none.
 const char *procket_errno_name(int number);
@@ -34,12 +32,21 @@ size_t procket_cmsg_len(size_t length);
 // The user who listens on the other end of a Unix socket; -1 and errno where it cannot be told.
 int procket_peer_user(int fd, uid_t *user, pid_t *process);
 
+// Non-blocking and close-on-exec: accept(2), and dup2(2).
+int procket_accept(int fd, struct sockaddr *address, socklen_t *length);
+int procket_dup_to(int fd, int number);
+
+// Gives up every other user and group, the saved ones too.
+int procket_become(uid_t user, gid_t group);
+
 int procket_close_from(int first);
 int procket_clear_environment(void);
 // No core dump, and not to be read or traced by others: prctl(2), setrlimit(2).
 int procket_undumpable(void);
 
 #ifdef __linux__
+// A descriptor that only names a file: `O_PATH`.
+enum { procket_path_only = 010000000 };
 // Opens a file below a directory, through no symbolic link: openat2(2).
 int procket_open_beneath(int directory, const char *path, int flags);
 int procket_is_namespace(int fd);

@@ -11,9 +11,9 @@ extension Commands {
     let path = try call.binary()
     let secret = try call.binary()
     guard !path.isEmpty, !path.contains(0), path.count < 104, secret.count <= 256 else { throw .argument(1) }
-    guard context.channel == nil else { throw .code(EISCONN) }
+    guard context.channel.number < 0 else { throw .code(EISCONN) }
     let caller = context.privileges.caller
-    do {
+    do throws(Errno) {
       var address = sockaddr_un()
       address.sun_family = sa_family_t(AF_UNIX)
       withUnsafeMutableBytes(of: &address.sun_path) { $0.copyMemory(from: path) }
@@ -26,7 +26,7 @@ extension Commands {
       guard user == caller else { throw Errno(rawValue: EACCES) }
       try Files.writeAll(number, secret)
       context.peer = process
-      context.channel = consume socket
+      context.channel.open(socket)
     } catch {
       throw .errno(error)
     }

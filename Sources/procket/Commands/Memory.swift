@@ -68,14 +68,14 @@ extension Commands {
 
   /// `[Handle]`
   @Sendable static func buf(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let handle = try call.integer(Int.self, in: 1...Int.max)
+    let handle = try call.integer(in: 1...Int.max)
     guard let block = context.memory[handle] else { throw .code(ENOMEM) }
     context.answer.ok(UnsafeRawBufferPointer(block))
   }
 
   /// `[Handle, Data]`: `{error, erange}' past the end.
   @Sendable static func memcpy(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let handle = try call.integer(Int.self, in: 1...Int.max)
+    let handle = try call.integer(in: 1...Int.max)
     let data = try call.binary()
     guard let block = context.memory[handle] else { throw .code(ENOMEM) }
     guard data.count <= block.count else { throw .code(ERANGE) }
@@ -85,7 +85,7 @@ extension Commands {
 
   /// `[[Handle]]`
   @Sendable static func free(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let handles = try call.list { (call) throws(Failure) in try call.integer(Int.self, in: 1...Int.max) }
+    let handles = try call.list { (call) throws(Failure) in try call.integer(in: 1...Int.max) }
     for handle in handles { context.memory.free(handle) }
     context.answer.ok()
   }

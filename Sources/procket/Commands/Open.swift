@@ -12,7 +12,7 @@ extension Commands {
         type: try call.integer(in: 0...0x7ff),
         protocol: try call.integer(in: 0...CInt.max),
         address: [UInt8](try call.binary()),
-        port: try call.integer(UInt16.self, in: 0...UInt16.max),
+        port: try call.integer(in: 0...UInt16.max),
         interface: try call.string(),
         namespace: try call.string(),
         backlog: call.isInteger ? try call.integer(in: 0...CInt.max) : try call.undefined())

@@ -74,7 +74,7 @@ extension Commands {
         let level = try call.flags()
         let type = try call.flags()
         guard call.isInteger else { return (level: level, type: type, data: [UInt8](try call.binary())) }
-        let count = try call.integer(Int.self, in: 0...descriptors.count)
+        let count = try call.integer(in: 0...descriptors.count)
         let own = Array(descriptors.prefix(count))
         descriptors = descriptors.dropFirst(count)
         return (level: level, type: type, data: own.withUnsafeBytes { [UInt8]($0) })
