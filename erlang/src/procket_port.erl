@@ -168,7 +168,7 @@ start(#{command := [Program | Args]}, Listener) ->
 introduce(Port, Listener) ->
     Secret = procket_channel:secret(),
     Id = make_ref(),
-    true = port_command(Port, term_to_binary({Id, connect, [procket_channel:path(Listener), Secret]})),
+    true = port_command(Port, term_to_binary({Id, attach, [procket_channel:path(Listener), Secret]})),
     Connected =
         case await_connected(Port, Id) of
             ok -> procket_channel:accept(Listener, Secret, 1000);
