@@ -1,0 +1,252 @@
+%% bpf(4): filters everywhere, the requests on BSD and macOS. Names and values are those of net/bpf.h.
+
+%% struct bpf_insn, struct sock_filter.
+-ifndef(PROCKET_BPF_INSN).
+-define(PROCKET_BPF_INSN, true).
+-record(insn, {code = 0, jt = 0, jf = 0, k = 0}).
+-endif.
+
+%% An instruction, encoded.
+-ifndef(BPF_STMT).
+-define(BPF_STMT(Code, K), (bpf:stmt(Code, K))).
+-endif.
+-ifndef(BPF_JUMP).
+-define(BPF_JUMP(Code, K, JT, JF), (bpf:jump(Code, K, JT, JF))).
+-endif.
+
+%% instruction classes
+-ifndef(BPF_LD).
+-define(BPF_LD, 16#00).
+-endif.
+-ifndef(BPF_LDX).
+-define(BPF_LDX, 16#01).
+-endif.
+-ifndef(BPF_ST).
+-define(BPF_ST, 16#02).
+-endif.
+-ifndef(BPF_STX).
+-define(BPF_STX, 16#03).
+-endif.
+-ifndef(BPF_ALU).
+-define(BPF_ALU, 16#04).
+-endif.
+-ifndef(BPF_JMP).
+-define(BPF_JMP, 16#05).
+-endif.
+-ifndef(BPF_RET).
+-define(BPF_RET, 16#06).
+-endif.
+-ifndef(BPF_MISC).
+-define(BPF_MISC, 16#07).
+-endif.
+
+%% sizes and modes of loads
+-ifndef(BPF_W).
+-define(BPF_W, 16#00).
+-endif.
+-ifndef(BPF_H).
+-define(BPF_H, 16#08).
+-endif.
+-ifndef(BPF_B).
+-define(BPF_B, 16#10).
+-endif.
+-ifndef(BPF_IMM).
+-define(BPF_IMM, 16#00).
+-endif.
+-ifndef(BPF_ABS).
+-define(BPF_ABS, 16#20).
+-endif.
+-ifndef(BPF_IND).
+-define(BPF_IND, 16#40).
+-endif.
+-ifndef(BPF_MEM).
+-define(BPF_MEM, 16#60).
+-endif.
+-ifndef(BPF_LEN).
+-define(BPF_LEN, 16#80).
+-endif.
+-ifndef(BPF_MSH).
+-define(BPF_MSH, 16#a0).
+-endif.
+
+%% operations
+-ifndef(BPF_ADD).
+-define(BPF_ADD, 16#00).
+-endif.
+-ifndef(BPF_SUB).
+-define(BPF_SUB, 16#10).
+-endif.
+-ifndef(BPF_MUL).
+-define(BPF_MUL, 16#20).
+-endif.
+-ifndef(BPF_DIV).
+-define(BPF_DIV, 16#30).
+-endif.
+-ifndef(BPF_OR).
+-define(BPF_OR, 16#40).
+-endif.
+-ifndef(BPF_AND).
+-define(BPF_AND, 16#50).
+-endif.
+-ifndef(BPF_LSH).
+-define(BPF_LSH, 16#60).
+-endif.
+-ifndef(BPF_RSH).
+-define(BPF_RSH, 16#70).
+-endif.
+-ifndef(BPF_NEG).
+-define(BPF_NEG, 16#80).
+-endif.
+-ifndef(BPF_MOD).
+-define(BPF_MOD, 16#90).
+-endif.
+-ifndef(BPF_XOR).
+-define(BPF_XOR, 16#a0).
+-endif.
+
+%% jumps
+-ifndef(BPF_JA).
+-define(BPF_JA, 16#00).
+-endif.
+-ifndef(BPF_JEQ).
+-define(BPF_JEQ, 16#10).
+-endif.
+-ifndef(BPF_JGT).
+-define(BPF_JGT, 16#20).
+-endif.
+-ifndef(BPF_JGE).
+-define(BPF_JGE, 16#30).
+-endif.
+-ifndef(BPF_JSET).
+-define(BPF_JSET, 16#40).
+-endif.
+
+%% operands and results
+-ifndef(BPF_K).
+-define(BPF_K, 16#00).
+-endif.
+-ifndef(BPF_X).
+-define(BPF_X, 16#08).
+-endif.
+-ifndef(BPF_A).
+-define(BPF_A, 16#10).
+-endif.
+
+%% miscellaneous
+-ifndef(BPF_TAX).
+-define(BPF_TAX, 16#00).
+-endif.
+-ifndef(BPF_TXA).
+-define(BPF_TXA, 16#80).
+-endif.
+
+%% limits
+-ifndef(BPF_MAXINSNS).
+-define(BPF_MAXINSNS, 512).
+-endif.
+-ifndef(BPF_MAXBUFSIZE).
+-define(BPF_MAXBUFSIZE, 16#80000).
+-endif.
+-ifndef(BPF_MINBUFSIZE).
+-define(BPF_MINBUFSIZE, 32).
+-endif.
+-ifndef(BPF_MEMWORDS).
+-define(BPF_MEMWORDS, 16).
+-endif.
+-ifndef(BPF_MAJOR_VERSION).
+-define(BPF_MAJOR_VERSION, 1).
+-endif.
+-ifndef(BPF_MINOR_VERSION).
+-define(BPF_MINOR_VERSION, 1).
+-endif.
+
+%% Sizes in bytes, on 64-bit systems: net/bpf.h, net/if.h, sys/time.h.
+-ifndef(SIZEOF_U_INT).
+-define(SIZEOF_U_INT, 4).
+-endif.
+-ifndef(SIZEOF_STRUCT_IFREQ).
+-define(SIZEOF_STRUCT_IFREQ, (bpf:sizeof(ifreq))).
+-endif.
+-ifndef(SIZEOF_STRUCT_TIMEVAL).
+-define(SIZEOF_STRUCT_TIMEVAL, (bpf:sizeof(timeval))).
+-endif.
+-ifndef(SIZEOF_STRUCT_BPF_PROGRAM).
+-define(SIZEOF_STRUCT_BPF_PROGRAM, 16).
+-endif.
+-ifndef(SIZEOF_STRUCT_BPF_STAT).
+-define(SIZEOF_STRUCT_BPF_STAT, 8).
+-endif.
+-ifndef(SIZEOF_STRUCT_BPF_VERSION).
+-define(SIZEOF_STRUCT_BPF_VERSION, 4).
+-endif.
+-ifndef(SIZEOF_STRUCT_BPF_DLTLIST).
+-define(SIZEOF_STRUCT_BPF_DLTLIST, 12).
+-endif.
+-ifndef(SIZEOF_STRUCT_BPF_INSN).
+-define(SIZEOF_STRUCT_BPF_INSN, 8).
+-endif.
+
+%% Requests of bpf(4) on BSD and macOS.
+-ifndef(BIOCGBLEN).
+-define(BIOCGBLEN, (bpf:ior($B, 102, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCSBLEN).
+-define(BIOCSBLEN, (bpf:iowr($B, 102, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCSETF).
+-define(BIOCSETF, (bpf:iow($B, 103, ?SIZEOF_STRUCT_BPF_PROGRAM))).
+-endif.
+-ifndef(BIOCFLUSH).
+-define(BIOCFLUSH, (bpf:io($B, 104))).
+-endif.
+-ifndef(BIOCPROMISC).
+-define(BIOCPROMISC, (bpf:io($B, 105))).
+-endif.
+-ifndef(BIOCGDLT).
+-define(BIOCGDLT, (bpf:ior($B, 106, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCGETIF).
+-define(BIOCGETIF, (bpf:ior($B, 107, ?SIZEOF_STRUCT_IFREQ))).
+-endif.
+-ifndef(BIOCSETIF).
+-define(BIOCSETIF, (bpf:iow($B, 108, ?SIZEOF_STRUCT_IFREQ))).
+-endif.
+-ifndef(BIOCSRTIMEOUT).
+-define(BIOCSRTIMEOUT, (bpf:iow($B, 109, ?SIZEOF_STRUCT_TIMEVAL))).
+-endif.
+-ifndef(BIOCGRTIMEOUT).
+-define(BIOCGRTIMEOUT, (bpf:ior($B, 110, ?SIZEOF_STRUCT_TIMEVAL))).
+-endif.
+-ifndef(BIOCGSTATS).
+-define(BIOCGSTATS, (bpf:ior($B, 111, ?SIZEOF_STRUCT_BPF_STAT))).
+-endif.
+-ifndef(BIOCIMMEDIATE).
+-define(BIOCIMMEDIATE, (bpf:iow($B, 112, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCVERSION).
+-define(BIOCVERSION, (bpf:ior($B, 113, ?SIZEOF_STRUCT_BPF_VERSION))).
+-endif.
+-ifndef(BIOCGRSIG).
+-define(BIOCGRSIG, (bpf:ior($B, 114, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCSRSIG).
+-define(BIOCSRSIG, (bpf:iow($B, 115, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCGHDRCMPLT).
+-define(BIOCGHDRCMPLT, (bpf:ior($B, 116, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCSHDRCMPLT).
+-define(BIOCSHDRCMPLT, (bpf:iow($B, 117, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCGSEESENT).
+-define(BIOCGSEESENT, (bpf:ior($B, 118, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCSSEESENT).
+-define(BIOCSSEESENT, (bpf:iow($B, 119, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCSDLT).
+-define(BIOCSDLT, (bpf:iow($B, 120, ?SIZEOF_U_INT))).
+-endif.
+-ifndef(BIOCGDLTLIST).
+-define(BIOCGDLTLIST, (bpf:iowr($B, 121, ?SIZEOF_STRUCT_BPF_DLTLIST))).
+-endif.

@@ -1,0 +1,49 @@
+%% Constants of Linux: linux/sockios.h, linux/if_packet.h, asm-generic/socket.h, linux/if_ether.h.
+
+-ifndef(SIOCGIFNAME).
+-define(SIOCGIFNAME, 16#8910).
+-endif.
+-ifndef(SIOCGIFINDEX).
+-define(SIOCGIFINDEX, 16#8933).
+-endif.
+-ifndef(SIOCGIFADDR).
+-define(SIOCGIFADDR, 16#8915).
+-endif.
+-ifndef(SIOCGIFHWADDR).
+-define(SIOCGIFHWADDR, 16#8927).
+-endif.
+-ifndef(PF_PACKET).
+-define(PF_PACKET, 17).
+-endif.
+-ifndef(PF_INET).
+-define(PF_INET, 2).
+-endif.
+-ifndef(SOL_PACKET).
+-define(SOL_PACKET, 263).
+-endif.
+-ifndef(PACKET_ADD_MEMBERSHIP).
+-define(PACKET_ADD_MEMBERSHIP, 1).
+-endif.
+-ifndef(PACKET_DROP_MEMBERSHIP).
+-define(PACKET_DROP_MEMBERSHIP, 2).
+-endif.
+-ifndef(PACKET_MR_PROMISC).
+-define(PACKET_MR_PROMISC, 1).
+-endif.
+-ifndef(SOL_SOCKET).
+-define(SOL_SOCKET, 1).
+-endif.
+-ifndef(SO_BINDTODEVICE).
+-define(SO_BINDTODEVICE, 25).
+-endif.
+-ifndef(SO_ATTACH_FILTER).
+-define(SO_ATTACH_FILTER, 26).
+-endif.
+-ifndef(SO_DETACH_FILTER).
+-define(SO_DETACH_FILTER, 27).
+-endif.
+
+%% In network order, as socket(2) wants it.
+-ifndef(ETH_P_IP).
+-define(ETH_P_IP, (procket:ntohs(16#0800))).
+-endif.

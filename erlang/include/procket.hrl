@@ -1,0 +1,44 @@
+%% Constants of sys/socket.h and friends. Each only where it is not defined yet.
+
+-ifndef(UNIX_PATH_MAX).
+-define(UNIX_PATH_MAX, (procket:unix_path_max())).
+-endif.
+-ifndef(BACKLOG).
+-define(BACKLOG, 128).
+-endif.
+-ifndef(IFNAMSIZ).
+-define(IFNAMSIZ, 16).
+-endif.
+-ifndef(SOCK_STREAM).
+-define(SOCK_STREAM, 1).
+-endif.
+-ifndef(SOCK_DGRAM).
+-define(SOCK_DGRAM, 2).
+-endif.
+-ifndef(SOCK_RAW).
+-define(SOCK_RAW, 3).
+-endif.
+-ifndef(PF_UNSPEC).
+-define(PF_UNSPEC, 0).
+-endif.
+-ifndef(PF_LOCAL).
+-define(PF_LOCAL, 1).
+-endif.
+-ifndef(PF_UNIX).
+-define(PF_UNIX, 1).
+-endif.
+-ifndef(PF_INET).
+-define(PF_INET, 2).
+-endif.
+-ifndef(PF_INET6).
+-define(PF_INET6, (procket:family(inet6))).
+-endif.
+-ifndef(PF_PACKET).
+-define(PF_PACKET, (procket:family(packet))).
+-endif.
+-ifndef(SOL_SOCKET).
+-define(SOL_SOCKET, (procket:socket_level('SOL_SOCKET'))).
+-endif.
+-ifndef(SO_REUSEADDR).
+-define(SO_REUSEADDR, (procket:socket_optname('SO_REUSEADDR'))).
+-endif.

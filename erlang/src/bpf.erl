@@ -1,0 +1,221 @@
+%% @doc Packet filters: their instructions, for every platform, and the device of BSD and macOS: bpf(4).
+%%
+%% On Linux a program of {@link stmt/2} and {@link jump/4} goes to {@link packet:filter/2}. What opens or controls a device
+%% is for BSD and macOS, where it has not been run: request numbers and the parser are tested against values of those systems' headers.
+-module(bpf).
+
+-export([open/1, ctl/2, ctl/3, buf/1, hdr/1, packet/3]).
+-export([insn/1, stmt/2, jump/4]).
+-export([offset/1, pad/1, align/1, alignment/0, sizeof/1]).
+-export([io/2, ior/3, iow/3, iowr/3, ioc/4]).
+
+-include("bpf.hrl").
+
+-export_type([instruction/0]).
+
+-type instruction() :: <<_:64>>.
+%% struct bpf_insn, struct sock_filter.
+
+-define(IFNAMSIZ, 16).
+%% The longest list of link types that is asked for.
+-define(DLT_MAX, 64).
+
+%% @doc Opens a device, with the rights of an opener, and binds it to an interface. `BufLen' is how much to read at once, in bytes.
+-spec open(Interface :: string()) -> {ok, procket:fd(), BufLen :: pos_integer()} | {error, procket:posix()}.
+open(Interface) ->
+    case procket:dev("bpf") of
+        {ok, FD} ->
+            case setup(FD, Interface) of
+                {ok, Length} ->
+                    {ok, FD, Length};
+                {error, _} = Error ->
+                    _ = procket:close(FD),
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+setup(FD, Interface) ->
+    Steps = [{setif, Interface}, {immediate, true}, {hdrcmplt, true}],
+    case lists:foldl(fun({Key, Value}, Result) -> setup_step(Result, FD, Key, Value) end, {ok, <<>>}, Steps) of
+        {ok, _} -> ctl(FD, blen);
+        {error, _} = Error -> Error
+    end.
+
+setup_step({ok, _}, FD, Key, Value) -> ctl(FD, Key, Value);
+setup_step({error, _} = Error, _FD, _Key, _Value) -> Error.
+
+%% @doc Asks a device: `blen', the buffer's length; `dlt', the link type; `dltlist', those it could have; `flush'; `getif', its interface;
+%% `hdrcmplt'; `seesent'; `stats', `{Received, Dropped}'; `version', `{Major, Minor}'.
+-spec ctl(procket:fd(), blen | dlt | dltlist | flush | getif | hdrcmplt | seesent | stats | version) ->
+    {ok, term()} | {error, procket:posix()}.
+ctl(FD, blen) -> number(FD, ?BIOCGBLEN);
+ctl(FD, dlt) -> number(FD, ?BIOCGDLT);
+ctl(FD, dltlist) -> dltlist(FD);
+ctl(FD, flush) -> procket:ioctl(FD, ?BIOCFLUSH, <<>>);
+ctl(FD, getif) -> answer(procket:ioctl(FD, ?BIOCGETIF, <<0:(?SIZEOF_STRUCT_IFREQ * 8)>>), fun interface/1);
+ctl(FD, hdrcmplt) -> number(FD, ?BIOCGHDRCMPLT);
+ctl(FD, seesent) -> number(FD, ?BIOCGSEESENT);
+ctl(FD, stats) -> answer(procket:ioctl(FD, ?BIOCGSTATS, <<0:64>>), fun(<<Received:32/native, Dropped:32/native>>) -> {Received, Dropped} end);
+ctl(FD, version) -> answer(procket:ioctl(FD, ?BIOCVERSION, <<0:32>>), fun(<<Major:16/native, Minor:16/native>>) -> {Major, Minor} end).
+
+%% @doc Tells a device: `blen' and `dlt' with a number; `hdrcmplt', `immediate' and `seesent' with a boolean; `promisc'; `setf' with a filter's
+%% instructions (an empty list takes it away); `setif' with an interface.
+-spec ctl(procket:fd(), blen | dlt | hdrcmplt | immediate | promisc | seesent | setf | setif, term()) ->
+    {ok, binary()} | {error, procket:posix()}.
+ctl(FD, blen, Length) -> procket:ioctl(FD, ?BIOCSBLEN, <<Length:32/native>>);
+ctl(FD, dlt, Type) -> procket:ioctl(FD, ?BIOCSDLT, <<Type:32/native>>);
+ctl(FD, hdrcmplt, Value) -> procket:ioctl(FD, ?BIOCSHDRCMPLT, boolean(Value));
+ctl(FD, immediate, Value) -> procket:ioctl(FD, ?BIOCIMMEDIATE, boolean(Value));
+ctl(FD, promisc, _Value) -> procket:ioctl(FD, ?BIOCPROMISC, <<>>);
+ctl(FD, seesent, Value) -> procket:ioctl(FD, ?BIOCSSEESENT, boolean(Value));
+ctl(FD, setf, Instructions) -> setf(FD, Instructions);
+ctl(FD, setif, Interface) when length(Interface) < ?IFNAMSIZ ->
+    Name = list_to_binary(Interface),
+    procket:ioctl(FD, ?BIOCSETIF, <<Name/binary, 0:((?SIZEOF_STRUCT_IFREQ - byte_size(Name)) * 8)>>).
+
+setf(FD, Instructions) ->
+    Program = iolist_to_binary([insn(I) || I <- Instructions]),
+    %% struct bpf_program
+    case procket:alloc([<<(length(Instructions)):32/native, 0:32>>, {ptr, Program}]) of
+        {ok, Struct, [_]} -> procket:ioctl(FD, ?BIOCSETF, Struct);
+        {error, _} = Error -> Error
+    end.
+
+%% struct bpf_dltlist
+dltlist(FD) ->
+    case procket:alloc([<<?DLT_MAX:32/native, 0:(procket:wordalign(4) * 8)>>, {ptr, ?DLT_MAX * 4}]) of
+        {ok, Struct, [List]} ->
+            case procket:ioctl(FD, ?BIOCGDLTLIST, Struct) of
+                {ok, <<Count:32/native, _/binary>>} ->
+                    answer(procket:buf(List), fun(Bytes) -> lists:sublist([N || <<N:32/native>> <= Bytes], Count) end);
+                {error, _} = Error ->
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+number(FD, Request) ->
+    answer(procket:ioctl(FD, Request, <<0:32>>), fun(<<N:32/native>>) -> N end).
+
+answer({ok, Bytes}, Parse) -> {ok, Parse(Bytes)};
+answer({error, _} = Error, _Parse) -> Error.
+
+interface(<<Name:?IFNAMSIZ/binary, _/binary>>) ->
+    binary_to_list(hd(binary:split(Name, <<0>>))).
+
+boolean(true) -> <<1:32/native>>;
+boolean(false) -> <<0:32/native>>;
+boolean(N) when is_integer(N) -> <<N:32/native>>.
+
+%% @doc The first packet of what was read from a device, and the rest of it.
+%%
+%% `Time' is `{MegaSeconds, Seconds, MicroSeconds}', `Datalen' the packet's length on the wire. `{error, Bytes}': no whole packet is there.
+-spec buf(binary()) ->
+    {bpf_buf, Time :: erlang:timestamp(), Datalen :: non_neg_integer(), Packet :: binary(), Rest :: binary()} | {error, binary()}.
+buf(Bytes) ->
+    case hdr(Bytes) of
+        {bpf_hdr, Seconds, Micro, Caplen, Datalen, Hdrlen} ->
+            case packet(Hdrlen, Caplen, Bytes) of
+                {bpf_packet, Packet, Rest} ->
+                    {bpf_buf, {Seconds div 1000000, Seconds rem 1000000, Micro}, Datalen, Packet, Rest};
+                {error, _} = Error ->
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc The header at the start of what was read: `struct bpf_hdr'.
+-spec hdr(binary()) ->
+    {bpf_hdr, Seconds :: non_neg_integer(), MicroSeconds :: non_neg_integer(), Caplen :: non_neg_integer(), Datalen :: non_neg_integer(), Hdrlen :: non_neg_integer()}
+    | {error, binary()}.
+hdr(Bytes) ->
+    Bits = sizeof(bpf_timeval) * 4,
+    case Bytes of
+        <<Seconds:Bits/native, Micro:Bits/native, Caplen:32/native, Datalen:32/native, Hdrlen:16/native, _/binary>> ->
+            {bpf_hdr, Seconds, Micro, Caplen, Datalen, Hdrlen};
+        _ ->
+            {error, Bytes}
+    end.
+
+%% @doc The packet behind a header of `Hdrlen' bytes, and what comes after it and its padding.
+-spec packet(Hdrlen :: non_neg_integer(), Caplen :: non_neg_integer(), binary()) ->
+    {bpf_packet, Packet :: binary(), Rest :: binary()} | {error, binary()}.
+packet(Hdrlen, Caplen, Bytes) ->
+    Padding = pad(Hdrlen + Caplen),
+    case Bytes of
+        <<_:Hdrlen/binary, Packet:Caplen/binary, _:Padding/binary, Rest/binary>> -> {bpf_packet, Packet, Rest};
+        %% The last one is not padded.
+        <<_:Hdrlen/binary, Packet:Caplen/binary, _/binary>> -> {bpf_packet, Packet, <<>>};
+        _ -> {error, Bytes}
+    end.
+
+%% @doc Encodes an instruction, or decodes one.
+-spec insn(#insn{}) -> instruction();
+    (instruction()) -> instruction().
+insn(#insn{code = Code, jt = JT, jf = JF, k = K}) -> <<Code:16/native, JT:8, JF:8, K:32/native>>;
+insn(<<_:64>> = Instruction) -> Instruction.
+
+%% @doc An instruction that does not jump: `BPF_STMT'.
+-spec stmt(Code :: non_neg_integer(), K :: integer()) -> instruction().
+stmt(Code, K) ->
+    insn(#insn{code = Code, k = K}).
+
+%% @doc An instruction that jumps over `JT' others, or `JF': `BPF_JUMP'.
+-spec jump(Code :: non_neg_integer(), K :: integer(), JT :: byte(), JF :: byte()) -> instruction().
+jump(Code, K, JT, JF) ->
+    insn(#insn{code = Code, jt = JT, jf = JF, k = K}).
+
+%% @doc Where the next packet starts, behind one that ends at an offset: `BPF_WORDALIGN'.
+-spec offset(non_neg_integer()) -> non_neg_integer().
+offset(Offset) ->
+    align(Offset).
+
+%% @doc The bytes of padding behind an offset.
+-spec pad(non_neg_integer()) -> non_neg_integer().
+pad(Offset) ->
+    align(Offset) - Offset.
+
+%% @doc An offset, rounded up to {@link alignment/0}.
+-spec align(non_neg_integer()) -> non_neg_integer().
+align(Offset) ->
+    Alignment = alignment(),
+    (Offset + Alignment - 1) div Alignment * Alignment.
+
+%% @doc `BPF_ALIGNMENT': what packets in a buffer are aligned to, in bytes. It is `sizeof(int32_t)' on macOS, `sizeof(long)' elsewhere.
+-spec alignment() -> 4 | 8.
+alignment() ->
+    case os:type() of
+        {unix, darwin} -> 4;
+        _ -> erlang:system_info({wordsize, external})
+    end.
+
+%% @doc The size of a structure in bytes. `bpf_timeval' is the time in a packet's header, of 32 bits each on macOS.
+-spec sizeof(timeval | ifreq | bpf_timeval) -> pos_integer().
+sizeof(timeval) -> 2 * erlang:system_info({wordsize, external});
+sizeof(ifreq) -> 32;
+sizeof(bpf_timeval) ->
+    case os:type() of
+        {unix, darwin} -> 8;
+        _ -> sizeof(timeval)
+    end.
+
+%% @doc Request numbers of BSD, on every platform: {@link procket_ioctl}.
+-spec io(procket_ioctl:group(), byte()) -> non_neg_integer().
+io(Group, Number) -> ioc(procket_ioctl:void(bsd), Group, Number, 0).
+
+-spec ior(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
+ior(Group, Number, Size) -> ioc(procket_ioctl:out(bsd), Group, Number, Size).
+
+-spec iow(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
+iow(Group, Number, Size) -> ioc(procket_ioctl:in(bsd), Group, Number, Size).
+
+-spec iowr(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
+iowr(Group, Number, Size) -> ioc(procket_ioctl:in(bsd) bor procket_ioctl:out(bsd), Group, Number, Size).
+
+-spec ioc(Direction :: non_neg_integer(), procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
+ioc(Direction, Group, Number, Size) ->
+    procket_ioctl:ioc(bsd, Direction, Group, Number, Size).
