@@ -53,7 +53,7 @@ public enum Sockets {
 
   /// The corresponding C function is `getsockname`.
   public static func name(of fd: CInt, into address: inout AddressBuffer) throws(Errno) {
-    try address.receive { (pointer, length) throws(Errno) in try valueOrErrno { getsockname(fd, pointer, length) } }
+    try address.receive(always: true) { (pointer, length) throws(Errno) in try valueOrErrno { getsockname(fd, pointer, length) } }
   }
 
   /// Receives without waiting. The corresponding C function is `recvfrom`.
@@ -136,11 +136,12 @@ public struct AddressBuffer: ~Copyable {
 
   public init(room: Int) { self.room = max(0, min(room, Sockets.longestAddress)) }
 
+  /// Without room no address is asked for, unless it is `always`.
   @discardableResult
   mutating func receive<R: ~Copyable>(
-    _ call: (UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) throws(Errno) -> R
+    always: Bool = false, _ call: (UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) throws(Errno) -> R
   ) throws(Errno) -> R {
-    if room == 0 { return try call(nil, nil) }
+    if room == 0, !always { return try call(nil, nil) }
     var length = socklen_t(room)
     defer { needed = min(Int(length), Sockets.longestAddress) }
     return try withUnsafeMutablePointer(to: &storage) { (pointer) throws(Errno) -> R in

@@ -48,7 +48,7 @@ open(Port, Options) ->
     end.
 
 port_programs() ->
-    [{role(Pid), Pid} || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], role(Pid) =/= none].
+    [{role(Pid), Pid} || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid), role(Pid) =/= none].
 
 role(Pid) ->
     {ok, Line} = file:read_file("/proc/" ++ integer_to_list(Pid) ++ "/cmdline"),

@@ -67,13 +67,8 @@ attempt(#{server := Server} = Handle, Function, Args, FDs, Way) ->
         ok ->
             await(Handle, Id, Function);
         {error, closed} ->
-            %% The port process has ended and nothing was sent: its server will be gone.
-            receive
-                {'DOWN', Id, process, Server, _} -> unsent
-            after procket_timeout() ->
-                true = demonitor(Id, [flush]),
-                {error, epipe}
-            end;
+            true = demonitor(Id, [flush]),
+            await_end(Server);
         {error, _} = Error ->
             true = demonitor(Id, [flush]),
             Error
@@ -96,6 +91,8 @@ direct(#{channel := Channel}, _Id, Encoded, FDs) ->
 
 await(#{server := Server} = Handle, Id, Function) ->
     receive
+        {Id, unsent} ->
+            await_end(Server);
         {Id, Result} ->
             {result(Function, Result), []};
         {Id, Result, FDs} ->
@@ -117,6 +114,16 @@ await(#{server := Server} = Handle, Id, Function) ->
             procket_port:abandon(Handle, Id),
             {error, etimedout}
         end
+    end.
+
+%% The port process has ended and nothing was sent: its server will be gone, and another takes its place.
+await_end(Server) ->
+    Monitor = monitor(process, Server),
+    receive
+        {'DOWN', Monitor, process, Server, _} -> unsent
+    after procket_timeout() ->
+        true = demonitor(Monitor, [flush]),
+        {error, epipe}
     end.
 
 result(Function, {error, {badarg, N}}) -> procket_error:badarg({Function, N});

@@ -8,7 +8,7 @@
 -behaviour(gen_server).
 
 -export([start_link/1, await/1, stop/1, submit/4, taken/2, abandon/2]).
--export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([handle/0, options/0]).
 
@@ -32,7 +32,6 @@
 -record(state, {
     options :: options(),
     handle :: handle() | undefined,
-    waiting = [] :: [gen_server:from()],
     calls = #{} :: #{Id :: reference() => call()},
     callers = #{} :: #{Monitor :: reference() => Id :: reference()},
     parts = #{} :: procket_parts:assembly()
@@ -42,13 +41,15 @@
 start_link(Options) ->
     gen_server:start_link(?MODULE, Options, []).
 
-%% Waits until the port process has connected.
--spec await(pid()) -> {ok, handle()} | {error, procket:posix()}.
+%% The port process, started and connected by the first who asks. `noproc': the server has ended.
+-spec await(pid()) -> {ok, handle()} | {error, procket:posix()} | noproc.
 await(Pid) ->
     try
         gen_server:call(Pid, await, infinity)
     catch
-        exit:{Reason, _} -> {error, exit_posix(Reason)}
+        exit:{{shutdown, {posix, Reason}}, _} -> {error, Reason};
+        exit:{noproc, _} -> noproc;
+        exit:{_Reason, _} -> {error, epipe}
     end.
 
 -spec stop(pid()) -> ok.
@@ -75,22 +76,21 @@ taken(#{server := Server}, Id) ->
 abandon(#{server := Server}, Id) ->
     gen_server:cast(Server, {abandon, Id}).
 
--spec init(options()) -> {ok, #state{}, {continue, connect}}.
+-spec init(options()) -> {ok, #state{}}.
 init(Options) ->
     _ = process_flag(trap_exit, true),
-    {ok, #state{options = Options}, {continue, connect}}.
+    {ok, #state{options = Options}}.
 
--spec handle_continue(connect, #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_continue(connect, #state{options = Options} = State) ->
+-spec handle_call(await, gen_server:from(), #state{}) ->
+    {reply, {ok, handle()}, #state{}} | {stop, {shutdown, {posix, atom()}}, {error, atom()}, #state{}}.
+handle_call(await, _From, #state{handle = undefined, options = Options} = State) ->
     case connect(Options) of
         {ok, Handle} ->
             _ = [procket_ports:ready(Key, Handle) || #{key := Key} <- [Options]],
-            {noreply, State#state{handle = Handle}};
+            {reply, {ok, Handle}, State#state{handle = Handle}};
         {error, Reason} ->
-            {stop, {shutdown, {posix, Reason}}, State}
-    end.
-
--spec handle_call(await, gen_server:from(), #state{}) -> {reply, {ok, handle()}, #state{}}.
+            {stop, {shutdown, {posix, Reason}}, {error, Reason}, State}
+    end;
 handle_call(await, _From, #state{handle = Handle} = State) ->
     {reply, {ok, Handle}, State}.
 
@@ -104,6 +104,9 @@ handle_cast({submit, Caller, Id, Encoded, FDs}, #state{handle = Handle} = State)
     case transmit(Handle, Id, Encoded, FDs) of
         ok ->
             {noreply, Pending};
+        {error, epipe} ->
+            Id ! {Id, unsent},
+            {noreply, forget(Id, Pending)};
         {error, Reason} ->
             Id ! {Id, {error, Reason}},
             {noreply, forget(Id, Pending)}
@@ -139,7 +142,17 @@ terminate(_Reason, #state{handle = #{port := Port, channel := Channel}, options 
     _ = [procket_ports:gone(Key) || #{key := Key} <- [Options]],
     close_port(Port),
     procket_channel:close(Channel),
-    maps:foreach(fun(_Id, Call) -> close_untaken(Call) end, Calls).
+    maps:foreach(fun(_Id, Call) -> close_untaken(Call) end, Calls),
+    refuse_submitted().
+
+%% What was submitted too late can be submitted again, to another port process.
+refuse_submitted() ->
+    receive
+        {'$gen_cast', {submit, _Caller, Id, _Encoded, _FDs}} ->
+            Id ! {Id, unsent},
+            refuse_submitted()
+    after 0 -> ok
+    end.
 
 %% Starting
 
@@ -168,11 +181,15 @@ start(#{command := [Program | Args]}, Listener) ->
 introduce(Port, Listener) ->
     Secret = procket_channel:secret(),
     Id = make_ref(),
-    true = port_command(Port, term_to_binary({Id, attach, [procket_channel:path(Listener), Secret]})),
     Connected =
-        case await_connected(Port, Id) of
-            ok -> procket_channel:accept(Listener, Secret, 1000);
-            {error, _} = Error -> Error
+        case command(Port, term_to_binary({Id, attach, [procket_channel:path(Listener), Secret]})) of
+            ok ->
+                case await_connected(Port, Id) of
+                    ok -> procket_channel:accept(Listener, Secret, 1000);
+                    {error, _} = Error -> Error
+                end;
+            {error, epipe} ->
+                {error, eperm}
         end,
     case Connected of
         {ok, Channel} ->
@@ -192,11 +209,11 @@ await_connected(Port, Id) ->
             catch
                 error:badarg -> {error, eproto}
             end;
+        %% Refused by a prefix such as sudo, or no port program.
         {Port, {exit_status, _}} ->
-            %% Refused by a prefix such as sudo, or no port program.
             {error, eperm};
         {'EXIT', Port, _} ->
-            {error, epipe}
+            {error, eperm}
     after ?START_TIMEOUT ->
         {error, etimedout}
     end.
@@ -215,9 +232,6 @@ executable(Program) ->
 spawn_posix(Reason) when is_atom(Reason), Reason =/= badarg, Reason =/= system_limit -> Reason;
 spawn_posix(system_limit) -> eagain;
 spawn_posix(_) -> einval.
-
-exit_posix({shutdown, {posix, Reason}}) -> Reason;
-exit_posix(_) -> epipe.
 
 close_port(Port) ->
     try

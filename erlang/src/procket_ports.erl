@@ -31,15 +31,25 @@ ready(Key, Handle) ->
 %% Called by a port server when its port process has ended.
 -spec gone(key()) -> ok.
 gone(Key) ->
-    true = ets:delete(?TABLE, Key),
-    ok.
+    try
+        true = ets:delete(?TABLE, Key),
+        ok
+    catch
+        %% The application is stopping, and the table has gone.
+        error:badarg -> ok
+    end.
 
 start(Key) ->
     case application:ensure_all_started(procket) of
         {ok, _} ->
             case gen_server:call(?MODULE, {start, Key}, infinity) of
-                {ok, Pid} -> procket_port:await(Pid);
-                {error, _} = Error -> Error
+                {ok, Pid} ->
+                    case procket_port:await(Pid) of
+                        noproc -> start(Key);
+                        Result -> Result
+                    end;
+                {error, _} = Error ->
+                    Error
             end;
         {error, _} ->
             {error, enoexec}

@@ -29,6 +29,9 @@ suite() ->
 init_per_testcase(Case, Config) when Case =:= setns_and_back -> procket_test:need_root(Config);
 init_per_testcase(_, Config) -> Config.
 
+init_per_suite(Config) ->
+    Config.
+
 end_per_suite(_Config) ->
     _ = application:stop(procket).
 

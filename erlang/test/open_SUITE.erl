@@ -113,7 +113,8 @@ local_socket(_Config) ->
 interface(_Config) ->
     {ok, FD} = procket:open(0, [{protocol, udp}, {interface, "lo"}]),
     {ok, Socket} = socket:open(FD, #{dup => true}),
-    ?assertEqual({ok, "lo"}, socket:getopt(Socket, socket, bindtodevice)),
+    {ok, Name} = socket:getopt(Socket, socket, bindtodevice),
+    ?assertEqual("lo", string:trim(Name, trailing, [0])),
     ok = socket:close(Socket),
     serve_udp_fd(FD, inet, {127, 0, 0, 1}).
 
@@ -241,7 +242,7 @@ progname_prefix(_Config) ->
 
 progname_not_procket(_Config) ->
     ?assertEqual({error, eperm}, procket:open(0, [{progname, "true"}, {exec, [""]}])),
-    ?assertEqual({error, eproto}, procket:open(0, [{progname, "cat --"}, {exec, ["env --"]}])).
+    ?assertEqual({error, eproto}, procket:open(0, [{progname, "cat -"}, {exec, [""]}])).
 
 %% The next prefix is tried after enoent, and not after another error.
 exec_in_turn(_Config) ->

@@ -81,7 +81,7 @@ children() ->
 
 child(Port) ->
     case erlang:port_info(Port, os_pid) of
-        {os_pid, N} ->
+        {os_pid, N} when is_integer(N) ->
             Pid = integer_to_list(N),
             case file:read_file("/proc/" ++ Pid ++ "/cmdline") of
                 {ok, Line} ->
@@ -92,7 +92,7 @@ child(Port) ->
                 {error, _} ->
                     []
             end;
-        undefined ->
+        _ ->
             []
     end.
 
