@@ -109,6 +109,12 @@ unlisten(#{socket := Socket, path := Path, dir := Dir}) ->
 %% Sends a frame with the BEAM's descriptors `FDs'.
 -spec send(channel(), Frame :: binary(), [procket:fd()], timeout()) -> ok | {error, procket:posix() | closed}.
 send(Channel, Frame, FDs, Timeout) ->
+    case lists:all(fun(FD) -> FD =< 16#7fffffff end, FDs) of
+        true -> send_message(Channel, Frame, FDs, Timeout);
+        false -> {error, ebadf}
+    end.
+
+send_message(Channel, Frame, FDs, Timeout) ->
     Message = #{
         iov => [<<(byte_size(Frame)):16>>, Frame],
         ctrl => [#{level => socket, type => rights, data => <<<<FD:32/native>> || FD <- FDs>>} || FDs =/= []]

@@ -58,6 +58,7 @@ run(Command, Function, Request, #{pipe := Path}) ->
             Result =
                 case procket_port:await(Pid) of
                     {ok, Handle} -> fd(procket_call:with_handle(Handle, Function, [Request]));
+                    noproc -> {error, epipe};
                     {error, _} = Error -> Error
                 end,
             procket_port:stop(Pid),

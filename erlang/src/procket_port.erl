@@ -41,15 +41,14 @@
 start_link(Options) ->
     gen_server:start_link(?MODULE, Options, []).
 
-%% The port process, started and connected by the first who asks. `noproc': the server has ended.
+%% The port process, started and connected by the first who asks. `noproc': that one has ended, and there can be another.
 -spec await(pid()) -> {ok, handle()} | {error, procket:posix()} | noproc.
 await(Pid) ->
     try
         gen_server:call(Pid, await, infinity)
     catch
         exit:{{shutdown, {posix, Reason}}, _} -> {error, Reason};
-        exit:{noproc, _} -> noproc;
-        exit:{_Reason, _} -> {error, epipe}
+        exit:{_Reason, _} -> noproc
     end.
 
 -spec stop(pid()) -> ok.

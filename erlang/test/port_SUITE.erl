@@ -58,10 +58,10 @@ replaced_after_kill(_Config) ->
         begin
             {ok, FD} = procket:socket(inet, dgram, udp),
             ok = procket:close(FD),
-            Worker = procket_test:os_pid(worker),
-            _ = procket_test:sh_ok("kill -9 " ++ Worker),
-            %% A call that meets the death is in flight; one after it has been seen is not.
-            procket_test:wait_until(fun() -> procket_test:os_pids(worker) =:= [] end)
+            {ok, #{port := Port}} = procket_ports:get(worker),
+            _ = procket_test:sh_ok("kill -9 " ++ procket_test:os_pid(worker)),
+            %% A call that meets the death is in flight; one after the VM has seen it is not.
+            procket_test:wait_until(fun() -> erlang:port_info(Port) =:= undefined end)
         end
      || _ <- lists:seq(1, 20)
     ],
