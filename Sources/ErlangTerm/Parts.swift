@@ -54,13 +54,15 @@ public struct PartAssembler<Kept> {
 
   /// The whole encoding and what was kept, once the last part has come. What came with the first part is kept, and with it dropped.
   public mutating func add(
-    id: UnsafeRawBufferPointer, offset: Int64, total: Int64, chunk: UnsafeRawBufferPointer, keeping kept: @autoclosure () -> Kept
+    id: UnsafeRawBufferPointer, offset: Int64, total: Int64, chunk: UnsafeRawBufferPointer,
+    keeping kept: @autoclosure () -> Kept
   ) throws(Parts.Failure) -> (bytes: [UInt8], kept: Kept)? {
     let key = [UInt8](id)
     let current = assemblies.removeValue(forKey: key)
     let received = current?.bytes.count ?? 0
     self.total -= current?.total ?? 0
-    guard offset == Int64(received), total > 0, total <= Int64(Parts.longestTerm), total == Int64(current?.total ?? Int(total)),
+    guard offset == Int64(received), total > 0, total <= Int64(Parts.longestTerm),
+      total == Int64(current?.total ?? Int(total)),
       !chunk.isEmpty, Int64(chunk.count) <= total - offset
     else { throw .unexpected(offset: received) }
     var assembly: Assembly

@@ -94,7 +94,8 @@ public struct TermReader {
     let base = base
     var position = index
     let name = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.atomCapacity + 1) { buffer -> String? in
-      guard ei_decode_atom_as(base, &position, buffer.baseAddress, CInt(buffer.count), ERLANG_UTF8, nil, nil) == 0 else {
+      guard ei_decode_atom_as(base, &position, buffer.baseAddress, CInt(buffer.count), ERLANG_UTF8, nil, nil) == 0
+      else {
         return nil
       }
       return buffer.baseAddress.map { String(cString: $0) }
@@ -143,7 +144,8 @@ public struct TermReader {
   /// Whether an encoded term can name a request: a reference, a process identifier, an integer or an atom.
   public static func isIdentifier(_ term: UnsafeRawBufferPointer) -> Bool {
     guard let tag = term.first else { return false }
-    return Tag.references.contains(tag) || Tag.pids.contains(tag) || Tag.atoms.contains(tag) || Tag.integers.contains(tag)
+    return Tag.references.contains(tag) || Tag.pids.contains(tag) || Tag.atoms.contains(tag)
+      || Tag.integers.contains(tag)
   }
 
   /// Whether the next term is an atom.

@@ -51,7 +51,8 @@ public enum Device {
     let start = directory.number
     return try privileges.raised { () throws(Errno) in
       #if os(Linux)
-        let look = Descriptor(owning: try valueOrErrno { procket_open_beneath(start, name, CInt(procket_path_only) | O_CLOEXEC) })
+        let look = Descriptor(
+          owning: try valueOrErrno { procket_open_beneath(start, name, CInt(procket_path_only) | O_CLOEXEC) })
         guard try Files.isCharacterDevice(look.number) else { throw Errno(rawValue: ENODEV) }
         let flags = O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY
         return Descriptor(owning: try valueOrErrno { procket_open_beneath(start, name, flags) })
@@ -66,7 +67,8 @@ public enum Device {
 enum Names {
   static func isAllowed(_ byte: UInt8, besides others: StaticString) -> Bool {
     switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"):
       return true
     default:
       return others.withUTF8Buffer { $0.contains(byte) }

@@ -13,7 +13,8 @@ public struct SocketRequest {
   public var backlog: CInt?
 
   public init(
-    family: CInt, type: CInt, protocol number: CInt, address: [UInt8], port: UInt16, interface: String, namespace: String, backlog: CInt?
+    family: CInt, type: CInt, protocol number: CInt, address: [UInt8], port: UInt16, interface: String,
+    namespace: String, backlog: CInt?
   ) {
     self.family = family
     self.type = type

@@ -9,11 +9,11 @@ public struct ConstantTable: Sendable {
 
   public var count: Int {
     var count = 0
-    forEach { _, _ in count += 1 }
+    visit { _, _ in count += 1 }
     return count
   }
 
-  public func forEach(_ body: (_ name: String, _ value: Int64) -> Void) {
+  public func visit(_ body: (_ name: String, _ value: Int64) -> Void) {
     for index in prefixes.indices {
       for list in Constants.lists {
         for constant in list where prefix(of: constant.name) == index {
@@ -50,7 +50,8 @@ public enum Constants {
   public static let levels = ConstantTable(["SOL_", "IPPROTO_"])
   /// Options, and what else the headers name after the same protocols.
   public static let optionNames = ConstantTable([
-    "SO_", "IP_", "IPV6_", "TCP_", "UDP_", "UDPLITE_", "PACKET_", "ICMP", "MCAST_", "NETLINK_", "SCM_", "CAN_RAW_", "SCTP_", "DCCP_",
+    "SO_", "IP_", "IPV6_", "TCP_", "UDP_", "UDPLITE_", "PACKET_", "ICMP", "MCAST_", "NETLINK_", "SCM_", "CAN_RAW_",
+    "SCTP_", "DCCP_",
     "TLS_", "ALG_SET_", "VSOCK_", "TIPC_", "RDS_", "XDP_", "LLC_OPT_", "MPTCP_",
   ])
   public static let protocols = ConstantTable(["IPPROTO_"])
@@ -58,7 +59,8 @@ public enum Constants {
   /// The number of an address family: `inet`, `netlink`, …
   public static func family(_ name: String) -> CInt? {
     var count = 0
-    for family in UnsafeBufferPointer(start: procket_families(&count), count: count) where strcmp(family.name, name) == 0 {
+    for family in UnsafeBufferPointer(start: procket_families(&count), count: count)
+    where strcmp(family.name, name) == 0 {
       return CInt(family.value)
     }
     return nil

@@ -35,14 +35,16 @@ public struct ControlBuffer: ~Copyable {
   }
 
   /// Gives each control message that lies within the buffer to `body`.
-  public func forEach(_ body: (_ level: CInt, _ type: CInt, _ data: UnsafeRawBufferPointer) -> Void) {
+  public func visit(_ body: (_ level: CInt, _ type: CInt, _ data: UnsafeRawBufferPointer) -> Void) {
     let header = Int(procket_cmsg_len(0))
     var offset = 0
     while offset + header <= count {
       let message = memory.load(fromByteOffset: offset, as: cmsghdr.self)
       let length = Int(message.cmsg_len)
       guard length >= header, length <= count - offset else { return }
-      body(message.cmsg_level, message.cmsg_type, UnsafeRawBufferPointer(rebasing: memory[(offset + header)..<(offset + length)]))
+      body(
+        message.cmsg_level, message.cmsg_type,
+        UnsafeRawBufferPointer(rebasing: memory[(offset + header)..<(offset + length)]))
       offset += Self.space(length - header)
     }
   }
@@ -50,7 +52,7 @@ public struct ControlBuffer: ~Copyable {
   /// The descriptors among the messages. They are open, and nobody's yet.
   public func rights() -> [CInt] {
     var numbers: [CInt] = []
-    forEach { level, type, data in
+    visit { level, type, data in
       guard level == SOL_SOCKET, type == Messages.rights else { return }
       for offset in stride(from: 0, through: data.count - 4, by: 4) {
         numbers.append(data.loadUnaligned(fromByteOffset: offset, as: CInt.self))
@@ -69,7 +71,8 @@ public enum Messages {
 
   /// Receives without waiting; descriptors that come are close-on-exec. The corresponding C function is `recvmsg`.
   public static func receive(
-    _ fd: CInt, into buffer: UnsafeMutableRawBufferPointer, flags: CInt, control: inout ControlBuffer, address: inout AddressBuffer
+    _ fd: CInt, into buffer: UnsafeMutableRawBufferPointer, flags: CInt, control: inout ControlBuffer,
+    address: inout AddressBuffer
   ) throws(Errno) -> (count: Int, flags: CInt) {
     var vector = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
     var header = msghdr()
@@ -97,7 +100,8 @@ public enum Messages {
 
   /// Sends without waiting. The corresponding C function is `sendmsg`.
   public static func send(
-    _ fd: CInt, _ bytes: UnsafeRawBufferPointer, flags: CInt, control: borrowing ControlBuffer, to address: UnsafeRawBufferPointer
+    _ fd: CInt, _ bytes: UnsafeRawBufferPointer, flags: CInt, control: borrowing ControlBuffer,
+    to address: UnsafeRawBufferPointer
   ) throws(Errno) -> Int {
     var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
     var header = msghdr()

@@ -103,7 +103,8 @@ import CSystem
         guard let base = buffer.baseAddress else { return "" }
         let count = readlink("/proc/\(process)/fd/\(fd)", base, buffer.count)
         guard count > 0 else { return "" }
-        return String(decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[0..<count]), as: UTF8.self)
+        return String(
+          decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[0..<count]), as: UTF8.self)
       }
     }
   }

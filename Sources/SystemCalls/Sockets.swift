@@ -33,7 +33,9 @@ public enum Sockets {
   /// Starts a connection and does not wait for it; no bytes are a NULL address. The corresponding C function is `connect`.
   public static func connect(_ fd: CInt, to address: UnsafeRawBufferPointer) throws(Errno) {
     try Files.withoutBlocking(fd) { () throws(Errno) in
-      try withAddress(address) { (pointer, length) throws(Errno) in try valueOrErrno { systemConnect(fd, pointer, length) } }
+      try withAddress(address) { (pointer, length) throws(Errno) in
+        try valueOrErrno { systemConnect(fd, pointer, length) }
+      }
     }
   }
 
@@ -53,7 +55,9 @@ public enum Sockets {
 
   /// The corresponding C function is `getsockname`.
   public static func name(of fd: CInt, into address: inout AddressBuffer) throws(Errno) {
-    try address.receive(always: true) { (pointer, length) throws(Errno) in try valueOrErrno { getsockname(fd, pointer, length) } }
+    try address.receive(always: true) { (pointer, length) throws(Errno) in
+      try valueOrErrno { getsockname(fd, pointer, length) }
+    }
   }
 
   /// Receives without waiting. The corresponding C function is `recvfrom`.
@@ -150,7 +154,8 @@ public struct AddressBuffer: ~Copyable {
   }
 
   mutating func withRoom(_ body: (UnsafeMutableRawPointer?, Int) -> Int) {
-    needed = min(withUnsafeMutableBytes(of: &storage) { body(room == 0 ? nil : $0.baseAddress, room) }, Sockets.longestAddress)
+    needed = min(
+      withUnsafeMutableBytes(of: &storage) { body(room == 0 ? nil : $0.baseAddress, room) }, Sockets.longestAddress)
   }
 
   /// The address, as long as the kernel needed: what did not fit is zeroes.

@@ -69,9 +69,13 @@ struct Call: ~Copyable {
   /// A number of bytes.
   mutating func size() throws(Failure) -> Int { Int(clamping: try integer(in: 0...Int64.max)) }
 
-  mutating func bits() throws(Failure) -> UInt64 { try argument { (reader) throws(TermReader.Failure) in try reader.bits() } }
+  mutating func bits() throws(Failure) -> UInt64 {
+    try argument { (reader) throws(TermReader.Failure) in try reader.bits() }
+  }
 
-  mutating func atom() throws(Failure) -> String { try argument { (reader) throws(TermReader.Failure) in try reader.atom() } }
+  mutating func atom() throws(Failure) -> String {
+    try argument { (reader) throws(TermReader.Failure) in try reader.atom() }
+  }
 
   mutating func binary() throws(Failure) -> UnsafeRawBufferPointer {
     try argument { (reader) throws(TermReader.Failure) in try reader.binary() }

@@ -129,7 +129,9 @@ struct Server: ~Copyable {
     _ function: String, _ id: UnsafeRawBufferPointer, _ arguments: TermReader, _ descriptors: consuming Descriptors
   ) throws(Errno) {
     guard let command = commands[function] else { return context.answer.fail(.undefined, function: function) }
-    guard context.channel.number >= 0 || function == "attach" else { return context.answer.fail(.code(ENOTCONN), function: function) }
+    guard context.channel.number >= 0 || function == "attach" else {
+      return context.answer.fail(.code(ENOTCONN), function: function)
+    }
     guard arguments.isList else { return context.answer.fail(.name("badrequest"), function: function) }
     var call = Call(id: id, arguments: arguments, descriptors: descriptors)
     do {

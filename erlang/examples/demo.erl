@@ -10,7 +10,7 @@ main([Opener]) ->
     say("without the opener, port 53: ~p", [procket:open(53, [{protocol, udp}, {exec, [""]}])]),
     udp(Options),
     tcp(Options),
-    [say("the port program «~s», process ~p, runs as ~s", [Role, Pid, who(integer_to_list(Pid))]) || {Role, Pid} <- port_programs()],
+    [say("the port program ~s, process ~p, runs as ~s", [Role, Pid, who(integer_to_list(Pid))]) || {Role, Pid} <- port_programs()],
     halt(0).
 
 udp(Options) ->
@@ -43,7 +43,7 @@ open(Port, Options) ->
             say("port ~b is in use on this machine: stop what serves it, and try again", [Port]),
             halt(1);
         {error, Reason} ->
-            say("procket:open(~b, …) -> {error, ~p}", [Port, Reason]),
+            say("procket:open(~b) -> {error, ~p}", [Port, Reason]),
             halt(1)
     end.
 
@@ -59,9 +59,9 @@ role(Pid) ->
 
 who(Pid) ->
     {ok, Status} = file:read_file("/proc/" ++ Pid ++ "/status"),
-    {match, [Real, Effective]} = re:run(Status, "Uid:\\s+(\\d+)\\s+(\\d+)", [{capture, [1, 2], list}]),
+    {match, [Real, Effective, Saved]} = re:run(Status, "Uid:\\s+(\\d+)\\s+(\\d+)\\s+(\\d+)", [{capture, [1, 2, 3], list}]),
     {match, [Capabilities]} = re:run(Status, "CapEff:\\s+(\\S+)", [{capture, [1], list}]),
-    io_lib:format("user ~s, effective ~s, capabilities in force ~s", [Real, Effective, Capabilities]).
+    io_lib:format("user ~s, effective ~s, saved ~s, capabilities in force ~s", [Real, Effective, Saved, Capabilities]).
 
 say(Format, Args) ->
     io:format("  " ++ Format ++ "~n", Args).

@@ -48,7 +48,7 @@
 -type protocol() ::
     ip | icmp | tcp | udp | ipv6 | icmp6 | 'ipv6-icmp' | raw | non_neg_integer().
 -type type() :: stream | dgram | raw | seqpacket | non_neg_integer().
--type family() :: unspec | inet | inet6 | netlink | packet | local | unix | file | atom() | non_neg_integer().
+-type family() :: unspec | inet | inet6 | netlink | packet | local | unix | file | atom() | 0..16#ffff.
 -type constant() :: integer() | atom().
 %% A number, or a name in upper case as the system headers have it: `'SOL_SOCKET''.
 -type control() :: {Level :: integer(), Type :: integer(), Data :: binary()}.

@@ -22,7 +22,7 @@ worker() ->
     [progname(), "worker"].
 
 %% The commands to try in turn to have something opened, as the options `exec' and `progname' say.
--spec openers(#{exec := [string()], progname => string()}) -> [command()].
+-spec openers(#{exec := [string()], progname => string(), pipe => file:filename()}) -> [command()].
 openers(#{exec := Prefixes} = Options) ->
     Program =
         case Options of

@@ -15,26 +15,26 @@
 %% A letter that names the kind of device: `$T'.
 
 %% @doc The bits that say that the kernel reads the argument.
--spec in() -> non_neg_integer().
+-spec in() -> 16#40000000 | 16#80000000.
 in() -> in(platform()).
 
--spec in(platform()) -> non_neg_integer().
+-spec in(platform()) -> 16#40000000 | 16#80000000.
 in(linux) -> 16#40000000;
 in(bsd) -> 16#80000000.
 
 %% @doc The bits that say that the kernel writes the argument.
--spec out() -> non_neg_integer().
+-spec out() -> 16#40000000 | 16#80000000.
 out() -> out(platform()).
 
--spec out(platform()) -> non_neg_integer().
+-spec out(platform()) -> 16#40000000 | 16#80000000.
 out(linux) -> 16#80000000;
 out(bsd) -> 16#40000000.
 
 %% @doc The bits that say that there is no argument.
--spec void() -> non_neg_integer().
+-spec void() -> 0 | 16#20000000.
 void() -> void(platform()).
 
--spec void(platform()) -> non_neg_integer().
+-spec void(platform()) -> 0 | 16#20000000.
 void(linux) -> 0;
 void(bsd) -> 16#20000000.
 

@@ -84,10 +84,11 @@ handle_info({'DOWN', Monitor, process, _Pid, _Reason}, Owners) ->
     case maps:take(Monitor, Owners) of
         {{Worker, Resources, Handles}, Others} ->
             lists:foreach(fun(Resource) -> ets:delete(?TABLE, Resource) end, Resources),
-            case procket_ports:get(worker) of
-                {ok, #{server := Worker}} -> _ = procket_call:worker(free, [Handles]);
-                _ -> ok
-            end,
+            _ =
+                case procket_ports:get(worker) of
+                    {ok, #{server := Worker}} -> procket_call:worker(free, [Handles]);
+                    _ -> freed_with_its_worker
+                end,
             {noreply, Others};
         error ->
             {noreply, Owners}

@@ -28,7 +28,7 @@ socket_numbers(Family, Type, Protocol) when Type =/= undefined ->
 %% The commands that would be tried.
 -spec commands([procket:open_opt() | term()]) -> [procket_command:command()].
 commands(Options) ->
-    procket_command:openers(maps:remove(pipe, how(Options))).
+    procket_command:openers(how(Options)).
 
 %% Each command in turn: the next one only where the one before it was not allowed, or not there.
 

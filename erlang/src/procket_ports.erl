@@ -59,7 +59,7 @@ start(Key) ->
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
--spec init([]) -> {ok, #{key() => pid()}}.
+-spec init([]) -> {ok, #{}}.
 init([]) ->
     ?TABLE = ets:new(?TABLE, [named_table, public, {read_concurrency, true}]),
     {ok, #{}}.

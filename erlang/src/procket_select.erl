@@ -137,8 +137,8 @@ monitored(Pid, #state{monitors = Monitors} = State) ->
 finish(Watch, Result, #state{watches = Watches} = State) ->
     case Watches of
         #{Watch := {_Event, Waiting}} ->
-            [Pid ! message(Watch, Result) || Pid <- Waiting],
-            Result =:= {error, ebadf} andalso unwatch(Watch, State),
+            lists:foreach(fun(Pid) -> Pid ! message(Watch, Result) end, Waiting),
+            _ = [unwatch(Watch, State) || Result =:= {error, ebadf}],
             unmonitor(Waiting, forget(Watch, State));
         #{} ->
             State

@@ -23,6 +23,12 @@ sh(Line) ->
     Port = open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", Line]}, exit_status, stderr_to_stdout, binary]),
     collect(Port, <<>>).
 
+text(Output) ->
+    case unicode:characters_to_list(Output) of
+        Text when is_list(Text) -> Text;
+        _ -> binary_to_list(Output)
+    end.
+
 sh_ok(Line) ->
     case sh(Line) of
         {0, Output} -> Output;
@@ -32,7 +38,7 @@ sh_ok(Line) ->
 collect(Port, Output) ->
     receive
         {Port, {data, Data}} -> collect(Port, <<Output/binary, Data/binary>>);
-        {Port, {exit_status, Status}} -> {Status, unicode:characters_to_list(Output)}
+        {Port, {exit_status, Status}} -> {Status, text(Output)}
     after 600_000 ->
         error({timeout, Output})
     end.

@@ -54,7 +54,8 @@ setuid_opener_of_another_group(_Config) ->
 %% What make demo runs.
 demo(_Config) ->
     Root = project_root(),
-    case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo'"]) of
+    Ebin = filename:absname(filename:dirname(code:which(procket))),
+    case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo ", Ebin, "'"]) of
         {0, Output} ->
             [?assertMatch({match, _}, re:run(Output, Line), {Line, Output}) || Line <- [
                 "runs as user 65534, effective 65534",
@@ -72,7 +73,8 @@ setuid(Lib, Group) ->
     Opener.
 
 project_root() ->
-    filename:dirname(filename:dirname(filename:absname(procket:progname()))).
+    Priv = filename:dirname(procket:progname()),
+    filename:dirname(string:trim(procket_test:sh_ok(["realpath ", Priv]))).
 
 %% Calls `Fun' with a function that evaluates an expression in a BEAM of a new unprivileged user.
 with_beam(Fun) ->

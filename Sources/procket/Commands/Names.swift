@@ -17,7 +17,7 @@ extension Commands {
     context.answer.startOk(1)
     context.answer.withTerm { term in
       if table.count > 0 { term.listHeader(table.count) }
-      table.forEach { name, value in
+      table.visit { name, value in
         term.tupleHeader(2)
         term.atom(name)
         term.integer(value)

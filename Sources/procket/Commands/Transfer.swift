@@ -36,9 +36,9 @@ extension Commands {
     context.answer.withTerm { term in
       term.integer(Int64(messageFlags))
       var messages = 0
-      control.forEach { _, _, _ in messages += 1 }
+      control.visit { _, _, _ in messages += 1 }
       if messages > 0 { term.listHeader(messages) }
-      control.forEach { level, type, data in
+      control.visit { level, type, data in
         term.tupleHeader(3)
         term.integer(Int64(level))
         term.integer(Int64(type))
