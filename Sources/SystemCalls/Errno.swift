@@ -19,7 +19,7 @@ public struct Errno: Error, RawRepresentable, Equatable, Sendable {
   public var name: String {
     // Where the system has two names for one number, Erlang's is the second of these.
     if rawValue == ENOTSUP && ENOTSUP == EOPNOTSUPP { return "eopnotsupp" }
-    guard let name = procket_errno_name(rawValue) else { return "unknown" }
+    guard rawValue > 0, let name = procket_errno_name(rawValue) else { return "unknown" }
     return String(cString: name).lowercased()
   }
 }

@@ -1,0 +1,117 @@
+import ErlangTerm
+import SystemCalls
+
+/// The executable, started and spoken to as the BEAM does.
+final class PortProcess {
+  let pid: pid_t
+  private var input: Descriptor?
+  private let output: Descriptor
+  private var frames = FrameBuffer()
+
+  init(_ arguments: [String]) throws(Errno) {
+    var toChild: [CInt] = [0, 0]
+    var fromChild: [CInt] = [0, 0]
+    try valueOrErrno { pipe(&toChild) }
+    try valueOrErrno { pipe(&fromChild) }
+    // The child has its ends as stdio; these four are not for it.
+    for end in toChild + fromChild { try valueOrErrno { fcntl(end, F_SETFD, FD_CLOEXEC) } }
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    posix_spawn_file_actions_adddup2(&actions, toChild[0], 0)
+    posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    var child: pid_t = 0
+    var strings: [UnsafeMutablePointer<CChar>?] = (["procket"] + arguments).map { strdup($0) } + [nil]
+    let failure = posix_spawn(&child, Self.executable, &actions, nil, &strings, environ)
+    for string in strings { free(string) }
+    close(toChild[0])
+    close(fromChild[1])
+    input = Descriptor(owning: toChild[1])
+    output = Descriptor(owning: fromChild[0])
+    pid = child
+    guard failure == 0 else { throw Errno(rawValue: failure) }
+  }
+
+  /// Beside the tests, where the package manager puts it.
+  private static var executable: String {
+    var directory = (try? readLink("/proc/self/exe")) ?? ""
+    // The tests of Linux are an executable in the directory of products, or loaded by one from the toolchain.
+    for argument in CommandLine.arguments where argument.contains(".build") { directory = argument }
+    return directory.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+      + "/procket"
+  }
+
+  private static func readLink(_ path: String) throws(Errno) -> String {
+    var bytes = [CChar](repeating: 0, count: 4096)
+    let count = try valueOrErrno { readlink(path, &bytes, bytes.count) }
+    return String(decoding: bytes[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  func send(_ bytes: [UInt8]) throws(Errno) {
+    guard let number = input?.number else { throw Errno(rawValue: EBADF) }
+    try bytes.withBytes { (bytes) throws(Errno) in try Files.writeAll(number, bytes) }
+  }
+
+  func send(frame: [UInt8]) throws(Errno) {
+    try send([UInt8(frame.count >> 8), UInt8(frame.count & 0xff)] + frame)
+  }
+
+  /// The next frame; nil at the end of output.
+  func receive() throws(Errno) -> [UInt8]? {
+    while true {
+      if let (frame, _) = frames.next() { return Array(frame) }
+      let number = output.number
+      let (count, _) = try frames.fill { (room) throws(Errno) in (try Files.read(number, into: room), ()) }
+      if count == 0 { return nil }
+    }
+  }
+
+  /// All that is printed, as text.
+  func text() throws(Errno) -> String {
+    var all: [UInt8] = []
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
+    defer { room.deallocate() }
+    while true {
+      let count = try Files.read(output.number, into: room)
+      if count == 0 { return String(decoding: all, as: UTF8.self) }
+      all += room[..<count]
+    }
+  }
+
+  /// Ends its input; the status that it exits with, or minus the signal.
+  func end() throws(Errno) -> CInt {
+    input = nil
+    var status: CInt = 0
+    let child = pid
+    try valueOrErrno { waitpid(child, &status, 0) }
+    return status & 0x7f == 0 ? (status >> 8) & 0xff : -(status & 0x7f)
+  }
+
+  deinit {
+    kill(pid, SIGKILL)
+    waitpid(pid, nil, 0)
+  }
+}
+
+/// A request `{Id, Function, Args}`, encoded.
+func request(_ function: String, id: UInt8 = 1, _ arguments: ((inout TermWriter) -> Void)? = nil) -> [UInt8] {
+  var writer = TermWriter()
+  writer.version()
+  writer.tupleHeader(3)
+  writer.integer(Int64(id))
+  writer.atom(function)
+  if let arguments { arguments(&writer) } else { writer.emptyList() }
+  return writer.withBytes { [UInt8]($0) }
+}
+
+/// An answer `{Id, {error, Reason}}`, encoded; no Id is `undefined`.
+func failure(id: UInt8?, _ reason: (inout TermWriter) -> Void) -> [UInt8] {
+  var writer = TermWriter()
+  writer.version()
+  writer.tupleHeader(2)
+  if let id { writer.integer(Int64(id)) } else { writer.atom("undefined") }
+  writer.tupleHeader(2)
+  writer.atom("error")
+  reason(&writer)
+  return writer.withBytes { [UInt8]($0) }
+}
