@@ -7,6 +7,7 @@
 
 -spec main() -> no_return().
 main() ->
+    ok = io:setopts([{encoding, unicode}]),
     Rows = [{Name, median([time(Fun, Count) || _ <- lists:seq(1, ?RUNS)])} || {Name, Count, Fun} <- rows()],
     {_, Base} = hd(Rows),
     io:format("~-58ts ~12ts ~10ts~n", ["median of " ++ integer_to_list(?RUNS) ++ " runs", "µs", "ratio"]),

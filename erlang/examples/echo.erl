@@ -17,7 +17,8 @@ start(Port) ->
 %% @doc Answers on `Port' with what comes in. The options are those of {@link procket:open/2}; `{protocol, tcp | udp}' among them.
 -spec start(inet:port_number(), [procket:open_opt()]) -> {ok, pid()} | {error, procket:posix()}.
 start(Port, Options) ->
-    case procket:open(Port, Options) of
+    %% With a backlog a tcp socket listens from now on.
+    case procket:open(Port, [{backlog, 128} | Options]) of
         {ok, FD} -> {ok, spawn(fun() -> init(FD, Options) end)};
         {error, _} = Error -> Error
     end.

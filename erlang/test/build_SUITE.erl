@@ -28,7 +28,7 @@ nothing_is_built_twice(Config) ->
     ?assertEqual(Before, After).
 
 checkout(Config) ->
-    Project = project("checkout", Config, "[]"),
+    Project = project("checkout", Config, "[procket]"),
     Clone = filename:join([Project, "_checkouts", "procket"]),
     _ = procket_test:sh_ok(["mkdir -p ", Project, "/_checkouts && ", clone(Config, Clone)]),
     %% What has been built already need not be built again for this.
