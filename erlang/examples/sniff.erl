@@ -26,12 +26,14 @@ start(Interface, Count, Fun) ->
     {udp_port, inet:port_number()} | {promiscuous, boolean()} | procket:open_opt()
 ]) -> ok | {error, procket:posix()}.
 start(Interface, Count, Fun, Options) ->
-    Open = [{protocol, ?ETH_P_ALL}, {type, raw}, {family, packet}, {interface, Interface} | Options],
-    case procket:open(0, Open) of
+    %% Of no protocol, so that nothing comes in before the filter is there.
+    case procket:open(0, [{protocol, 0}, {type, raw}, {family, packet} | Options]) of
         {ok, FD} ->
             try
+                Index = packet:ifindex(FD, Interface),
                 _ = [ok = packet:filter(FD, udp_port_filter(Port)) || {udp_port, Port} <- Options],
-                _ = [ok = packet:promiscuous(FD, packet:ifindex(FD, Interface)) || {promiscuous, true} <- Options],
+                _ = [ok = packet:promiscuous(FD, Index) || {promiscuous, true} <- Options],
+                ok = procket:bind(FD, sockaddr_ll(Index)),
                 loop(FD, Count, Fun)
             after
                 procket:close(FD)
@@ -39,6 +41,10 @@ start(Interface, Count, Fun, Options) ->
         {error, _} = Error ->
             Error
     end.
+
+%% struct sockaddr_ll
+sockaddr_ll(Index) ->
+    <<(procket:sockaddr_common(procket:family(packet), 20))/binary, ?ETH_P_ALL:16/native, Index:32/native, 0:96>>.
 
 loop(_FD, 0, _Fun) ->
     ok;
