@@ -64,7 +64,8 @@ project(Name, Config, Deps) ->
 build_and_run(Project) ->
     _ = procket_test:sh_ok(["cd ", Project, " && rebar3 compile"]),
     Run = "erl -noshell -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -run dependent main",
-    ?assertEqual("ok\n", procket_test:sh_ok(["cd ", Project, " && ", Run])).
+    Output = procket_test:sh_ok(["cd ", Project, " && ", Run]),
+    ?assertEqual("ok", lists:last(string:lexemes(Output, "\n"))).
 
 clone(Config, To) ->
     ["git clone -q ", proplists:get_value(root, Config), " ", To].
