@@ -32,6 +32,7 @@ bound() ->
     {ok, <<?PF_INET:16/native, Port:16, 127, 0, 0, 1, _/binary>>} = procket:getsockname(FD, <<0:(16 * 8)>>),
     {ok, Socket} = gen_udp:open(0, [binary, {fd, FD}]),
     {ok, Port} = inet:port(Socket),
+    ok = gen_udp:close(Socket),
     ok = procket:close(FD).
 
 %% A raw socket handed to gen_udp.
@@ -45,6 +46,7 @@ ping() ->
                 {udp, Socket, {127, 0, 0, 1}, _, <<_:20/binary, 0, 0, _:16, 77:16, 1:16, "ping">>} -> ok
             after 5000 -> exit(no_reply)
             end,
+            ok = gen_udp:close(Socket),
             procket:close(FD);
         {error, eperm} ->
             ok
@@ -99,17 +101,21 @@ tunnel() ->
     end,
     procket:close(FD).
 
+%% Others use the device too: the system's own neighbour discovery.
 until(FD, Port) ->
     case read(FD, 1500) of
-        {ok, <<16#45, _:72, 17, _:16, 10, 9, 4, 1, 10, 9, 4, 2, Port:16, 4444:16, _:32, "out">>} -> ok;
+        {ok, <<16#45, _:64, 17, _:16, 10, 9, 4, 1, 10, 9, 4, 2, Port:16, 4444:16, _:32, "out">>} -> ok;
         {ok, _} -> until(FD, Port)
     end.
 
 read(FD, Length) ->
+    read(FD, Length, 500).
+
+read(FD, Length, Tries) when Tries > 0 ->
     case procket:read(FD, Length) of
         {error, eagain} ->
             timer:sleep(10),
-            read(FD, Length);
+            read(FD, Length, Tries - 1);
         Result ->
             Result
     end.
