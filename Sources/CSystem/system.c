@@ -29,6 +29,38 @@ size_t procket_cmsg_len(size_t length) { return CMSG_LEN(length); }
 
 size_t procket_cmsg_align(size_t length) { return CMSG_SPACE(length) - CMSG_SPACE(0); }
 
+#ifdef __linux__
+int procket_many(int fd, struct procket_message *messages, size_t count, int flags, int receives) {
+  struct mmsghdr headers[procket_most_messages];
+  if (count > procket_most_messages) count = procket_most_messages;
+  memset(headers, 0, count * sizeof *headers);
+  for (size_t i = 0; i < count; i++) {
+    headers[i].msg_hdr.msg_iov = &messages[i].data;
+    headers[i].msg_hdr.msg_iovlen = 1;
+    headers[i].msg_hdr.msg_name = messages[i].address;
+    headers[i].msg_hdr.msg_namelen = messages[i].address_length;
+  }
+  int result = receives ? recvmmsg(fd, headers, (unsigned)count, flags, NULL) : sendmmsg(fd, headers, (unsigned)count, flags);
+  for (int i = 0; i < result; i++) {
+    messages[i].count = headers[i].msg_len;
+    messages[i].address_length = headers[i].msg_hdr.msg_namelen;
+  }
+  return result;
+}
+#else
+int procket_many(int fd, struct procket_message *messages, size_t count, int flags, int receives) {
+  for (size_t i = 0; i < count; i++) {
+    struct msghdr header = {.msg_iov = &messages[i].data, .msg_iovlen = 1, .msg_name = messages[i].address};
+    header.msg_namelen = messages[i].address_length;
+    ssize_t length = receives ? recvmsg(fd, &header, flags) : sendmsg(fd, &header, flags);
+    if (length < 0) return i > 0 ? (int)i : -1;
+    messages[i].count = (size_t)length;
+    messages[i].address_length = header.msg_namelen;
+  }
+  return (int)count;
+}
+#endif
+
 int procket_peer_user(int fd, uid_t *user, pid_t *process) {
 #ifdef __linux__
   struct ucred credentials;
@@ -77,6 +109,14 @@ int procket_become(uid_t user, gid_t group) {
   if (setgid(group) != 0) return -1;
   return setuid(user);
 #endif
+}
+
+int procket_processors(void) {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 int procket_close_from(int first) {

@@ -1,46 +1,60 @@
-/// Takes in the bytes of a stream and gives out its `{packet,2}` frames, without copying them.
+/// Takes in the bytes of a stream and gives out its frames, without copying them. A frame is a big-endian length and
+/// so many bytes.
 public struct FrameBuffer: ~Copyable {
-  /// The length of a frame's header in bytes, and the longest frame behind it.
-  public static let header = 2
-  public static let longestFrame = 65_535
+  /// How a stream is cut: `{packet,2}` of the Erlang ports, or a length of four bytes.
+  public struct Format: Sendable {
+    /// The length of a frame's header in bytes, and the longest frame behind it.
+    public let header: Int
+    public let longest: Int
 
-  private let memory: UnsafeMutableRawBufferPointer
+    public static let packet2 = Format(header: 2, longest: longestFrame)
+
+    public static func packet4(longest: Int) -> Format { Format(header: 4, longest: longest) }
+  }
+
+  /// A frame is longer than the format allows.
+  public struct TooLong: Error {}
+
+  /// The longest frame of `{packet,2}`.
+  public static let longestFrame = 65_535
+  /// The room that there is without a longer frame, in bytes.
+  private static let kept = 2 * (2 + longestFrame)
+
+  private let format: Format
+  private var memory: UnsafeMutableRawBufferPointer
   private var start = 0
   private var end = 0
   /// How many bytes of the stream have been given out.
   private var consumed = 0
 
-  public init() {
-    memory = .allocate(byteCount: 2 * (Self.header + Self.longestFrame), alignment: 16)
+  public init(_ format: Format = .packet2) {
+    self.format = format
+    memory = .allocate(byteCount: Self.kept, alignment: 16)
   }
 
   deinit {
     memory.deallocate()
   }
 
-  /// Lets `read` put bytes into the room that is left, which always suffices for the rest of a frame. Frames that
-  /// were given out before are overwritten.
+  /// Lets `read` put bytes into the room that is left. Frames that were given out before are overwritten.
   public mutating func fill<R, E: Error>(
     _ read: (UnsafeMutableRawBufferPointer) throws(E) -> (count: Int, R)
   ) throws(E) -> (count: Int, R) {
-    if start > 0 {
-      UnsafeMutableRawBufferPointer(rebasing: memory[0..<(end - start)])
-        .copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[start..<end]))
-      end -= start
-      start = 0
-    }
+    makeRoom()
     let result = try read(UnsafeMutableRawBufferPointer(rebasing: memory[end...]))
     end += max(0, min(result.count, memory.count - end))
     return result
   }
 
   /// The next whole frame and where it starts in the stream; it stays valid until the next ``fill(_:)``.
-  public mutating func next() -> (frame: UnsafeRawBufferPointer, position: Int)? {
-    guard let length = length(at: start), end - start >= Self.header + length else { return nil }
-    let body = start + Self.header
+  public mutating func next() throws(TooLong) -> (frame: UnsafeRawBufferPointer, position: Int)? {
+    guard let length = length(at: start) else { return nil }
+    guard length <= format.longest else { throw TooLong() }
+    guard end - start >= format.header + length else { return nil }
+    let body = start + format.header
     let position = consumed
     start = body + length
-    consumed += Self.header + length
+    consumed += format.header + length
     return (UnsafeRawBufferPointer(rebasing: memory[body..<start]), position)
   }
 
@@ -48,14 +62,40 @@ public struct FrameBuffer: ~Copyable {
   public var lastBegun: Int? {
     guard start < end else { return nil }
     var offset = start
-    while let length = length(at: offset), offset + Self.header + length < end {
-      offset += Self.header + length
+    while let length = length(at: offset), offset + format.header + length < end {
+      offset += format.header + length
     }
     return consumed + offset - start
   }
 
+  /// Forgets all bytes, as a new stream begins.
+  public mutating func removeAll() {
+    start = 0
+    end = 0
+    consumed = 0
+  }
+
+  /// There is room for the rest of a frame that has begun, and no more is kept than is needed.
+  private mutating func makeRoom() {
+    let pending = UnsafeRawBufferPointer(rebasing: memory[start..<end])
+    let frame = format.header + min(length(at: start) ?? 0, format.longest)
+    let wanted = max(Self.kept, frame)
+    if wanted != memory.count {
+      let other = UnsafeMutableRawBufferPointer.allocate(byteCount: wanted, alignment: 16)
+      other.copyMemory(from: UnsafeRawBufferPointer(rebasing: pending.prefix(wanted)))
+      memory.deallocate()
+      memory = other
+    } else if start > 0 {
+      memory.copyMemory(from: pending)
+    }
+    end -= start
+    start = 0
+  }
+
   private func length(at offset: Int) -> Int? {
-    guard end - offset >= Self.header else { return nil }
-    return Int(memory[offset]) << 8 | Int(memory[offset + 1])
+    guard end - offset >= format.header else { return nil }
+    var length = 0
+    for index in offset..<(offset + format.header) { length = length << 8 | Int(memory[index]) }
+    return length
   }
 }

@@ -29,6 +29,11 @@ public struct LateDescriptor: ~Copyable {
     number = new.number
     descriptor = consume new
   }
+
+  public mutating func close() {
+    number = -1
+    descriptor = nil
+  }
 }
 
 /// Several open descriptors that belong to their holder.
@@ -38,6 +43,8 @@ public struct Descriptors: ~Copyable {
   public init() {}
 
   public init(owning numbers: [CInt]) { self.numbers = numbers }
+
+  public var count: Int { numbers.count }
 
   deinit {
     for number in numbers { _ = close(number) }
@@ -59,6 +66,7 @@ public struct Descriptors: ~Copyable {
     numbers.removeAll(keepingCapacity: true)
   }
 
+  /// Moves all of these to another holder.
   public mutating func takeAll() -> Descriptors {
     let taken = numbers
     numbers = []

@@ -3,14 +3,20 @@ import CSystem
 /// Room for a message's control data, and a walk through it: cmsg(3).
 public struct ControlBuffer: ~Copyable {
   private let memory: UnsafeMutableRawBufferPointer
+  private let size: Int
+  /// How much of it is used, in bytes.
   public private(set) var count: Int
 
   /// Of `size` bytes, all zero.
   public init(size: Int) {
     memory = .allocate(byteCount: max(size, 1), alignment: MemoryLayout<cmsghdr>.alignment)
     _ = memory.initializeMemory(as: UInt8.self, repeating: 0)
+    self.size = size
     count = size
   }
+
+  /// All of it is room again, for another message.
+  public mutating func reset() { count = size }
 
   deinit { memory.deallocate() }
 
@@ -49,16 +55,14 @@ public struct ControlBuffer: ~Copyable {
     }
   }
 
-  /// The descriptors among the messages. They are open, and nobody's yet.
-  public func rights() -> [CInt] {
-    var numbers: [CInt] = []
+  /// Gives the descriptors among the messages to `body`. They are open, and nobody's yet.
+  public func rights(_ body: (CInt) -> Void) {
     visit { level, type, data in
       guard level == SOL_SOCKET, type == Messages.rights else { return }
       for offset in stride(from: 0, through: data.count - 4, by: 4) {
-        numbers.append(data.loadUnaligned(fromByteOffset: offset, as: CInt.self))
+        body(data.loadUnaligned(fromByteOffset: offset, as: CInt.self))
       }
     }
-    return numbers
   }
 }
 
@@ -118,17 +122,26 @@ public enum Messages {
     }
   }
 
-  /// Sends one byte with descriptors, which stay open here.
-  public static func send(_ numbers: [CInt], over fd: CInt) throws(Errno) {
-    var control = ControlBuffer(size: ControlBuffer.space(4 * numbers.count))
-    numbers.withUnsafeBytes { data in
+  /// Sends bytes with descriptors, which stay open here; how many bytes were taken, and all descriptors with the first of them.
+  public static func send(
+    _ bytes: UnsafeRawBufferPointer, with descriptors: borrowing Descriptors, over fd: CInt
+  ) throws(Errno) -> Int {
+    let nowhere = UnsafeRawBufferPointer(start: nil, count: 0)
+    if descriptors.count == 0 { return try Sockets.send(fd, bytes, flags: 0, to: nowhere) }
+    var control = ControlBuffer(size: ControlBuffer.space(4 * descriptors.count))
+    descriptors.numbers.withUnsafeBytes { data in
       _ = control.write(at: 0, level: SOL_SOCKET, type: rights, data)
     }
+    return try send(fd, bytes, flags: 0, control: control, to: nowhere)
+  }
+
+  /// Sends one byte with descriptors, however long it takes.
+  public static func send(_ descriptors: borrowing Descriptors, over fd: CInt) throws(Errno) {
     var byte: UInt8 = 0
     while true {
-      do {
+      do throws(Errno) {
         _ = try withUnsafeBytes(of: &byte) { (bytes) throws(Errno) in
-          try send(fd, bytes, flags: 0, control: control, to: UnsafeRawBufferPointer(start: nil, count: 0))
+          try send(bytes, with: descriptors, over: fd)
         }
         return
       } catch {

@@ -25,6 +25,25 @@ public enum Sockets {
     #endif
   }
 
+  /// Connects two non-blocking, close-on-exec Unix sockets: one end is opened in `here`, the other returned.
+  /// The corresponding C function is `socketpair`.
+  public static func pair(_ here: inout LateDescriptor) throws(Errno) -> Descriptor {
+    var ends: [CInt] = [-1, -1]
+    #if os(Linux)
+      let flags = CInt(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+      try valueOrErrno { socketpair(AF_UNIX, stream | flags, 0, &ends) }
+    #else
+      try valueOrErrno { socketpair(AF_UNIX, stream, 0, &ends) }
+    #endif
+    here.open(Descriptor(owning: ends[0]))
+    let there = Descriptor(owning: ends[1])
+    #if !os(Linux)
+      try prepare(ends[0])
+      try prepare(ends[1])
+    #endif
+    return there
+  }
+
   /// The corresponding C function is `bind`.
   public static func bind(_ fd: CInt, to address: UnsafeRawBufferPointer) throws(Errno) {
     try withAddress(address) { (pointer, length) throws(Errno) in try valueOrErrno { systemBind(fd, pointer, length) } }

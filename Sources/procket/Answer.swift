@@ -3,16 +3,18 @@ import SystemCalls
 
 /// The answer to one request, `{Id, Result}` or `{Id, Result, Count}`, encoded behind room for a frame's header.
 struct Answer: ~Copyable {
-  private static let room = FrameBuffer.header
+  /// The longer one of the two headers.
+  private static let room = 4
   private static let arityOffset = room + 2
 
   private(set) var term = TermWriter()
+  /// Where the result that is being written starts.
   private var mark = 0
 
   /// Starts the answer to a request: what is written next is its result.
   mutating func begin(id: UnsafeRawBufferPointer?) {
     term.rewind()
-    withUnsafeBytes(of: UInt16(0)) { term.raw($0) }
+    withUnsafeBytes(of: UInt32(0)) { term.raw($0) }
     term.version()
     term.tupleHeader(2)
     if let id { term.raw(id) } else { term.atom("undefined") }
@@ -84,20 +86,41 @@ struct Answer: ~Copyable {
     term.integer(Int64(count))
   }
 
-  /// Writes the answer, in one frame or in parts. `id` is that of the request.
-  mutating func send(to fd: CInt, id: UnsafeRawBufferPointer?, with scratch: inout TermWriter) throws(Errno) {
+  /// One of the results of a batch: where its count stands, and where what it is part of starts.
+  struct Part {
+    fileprivate let count: Int
+    fileprivate let outer: Int
+  }
+
+  /// Starts one of the results of a batch, `{Count, Result}`.
+  mutating func beginResult() -> Part {
+    term.tupleHeader(2)
+    term.integer(0)
+    defer { mark = term.count }
+    return Part(count: term.count - 1, outer: mark)
+  }
+
+  /// Ends it and says how many descriptors it brings: 255 at most, so it stays one byte.
+  mutating func endResult(_ part: Part, descriptors: Int) {
+    term.patch(part.count, with: UInt8(clamping: descriptors))
+    mark = part.outer
+  }
+
+  /// Whether it does not even cross in parts.
+  var isTooLong: Bool { term.count - Self.room > Parts.longestTerm }
+
+  /// Writes the answer in frames of `{packet,2}`, in parts where one does not suffice. `id` is that of the request.
+  mutating func write(to fd: CInt, id: UnsafeRawBufferPointer?, with scratch: inout TermWriter) throws(Errno) {
     let length = term.count - Self.room
     if length <= FrameBuffer.longestFrame {
-      term.patch(0, with: UInt8(length >> 8))
-      term.patch(1, with: UInt8(length & 0xff))
-      try term.withBytes { (bytes) throws(Errno) in try Files.writeAll(fd, bytes) }
-      return
+      let header = Self.room - 2
+      term.patch(header, with: UInt8(length >> 8))
+      term.patch(header + 1, with: UInt8(length & 0xff))
+      return try term.withBytes { (bytes) throws(Errno) in
+        try Files.writeAll(fd, UnsafeRawBufferPointer(rebasing: bytes[header...]))
+      }
     }
     guard let id else { return }
-    guard length <= Parts.longestTerm else {
-      fail(.code(EMSGSIZE), function: "")
-      return try send(to: fd, id: id, with: &scratch)
-    }
     try term.withBytes { (bytes) throws(Errno) in
       let encoded = UnsafeRawBufferPointer(rebasing: bytes[Self.room...])
       try Parts.split(encoded, id: id, with: &scratch) { (frame) throws(Errno) in
@@ -106,5 +129,14 @@ struct Answer: ~Copyable {
         try Files.writeAll(fd, frame)
       }
     }
+  }
+
+  /// Gives the answer to `body` as a frame with a header of four bytes.
+  mutating func withFrame(_ body: (UnsafeRawBufferPointer) -> Void) {
+    let length = term.count - Self.room
+    for index in 0..<Self.room {
+      term.patch(index, with: UInt8(truncatingIfNeeded: length >> (8 * (Self.room - 1 - index))))
+    }
+    term.withBytes { body($0) }
   }
 }

@@ -26,12 +26,12 @@ struct Call: ~Copyable {
   /// The bytes of the request's identifier, for calls whose answers come later.
   let id: UnsafeRawBufferPointer
   /// What came along, closed after the call.
-  let descriptors: Descriptors
+  let descriptors: ArraySlice<CInt>
   /// What goes back with the answer.
   var outgoing = Descriptors()
 
   /// `arguments` is at a list.
-  init(id: UnsafeRawBufferPointer, arguments: TermReader, descriptors: consuming Descriptors) {
+  init(id: UnsafeRawBufferPointer, arguments: TermReader, descriptors: ArraySlice<CInt>) {
     reader = arguments
     count = (try? reader.listHeader()) ?? 0
     self.id = id
@@ -41,14 +41,14 @@ struct Call: ~Copyable {
   /// The descriptor that the call is about.
   var fd: CInt {
     get throws(Failure) {
-      guard let number = descriptors.numbers.first else { throw .noDescriptor }
+      guard let number = descriptors.first else { throw .noDescriptor }
       return number
     }
   }
 
-  func check(arity: Int, takesDescriptor: Bool) throws(Failure) {
+  func check(arity: Int, takesDescriptor: Bool?) throws(Failure) {
     guard count == arity else { throw .arity(expected: arity) }
-    guard takesDescriptor == !descriptors.numbers.isEmpty else { throw .noDescriptor }
+    if let takesDescriptor, takesDescriptor == descriptors.isEmpty { throw .noDescriptor }
   }
 
   // Arguments, one after the other. Each that does not fit throws its number.
@@ -91,6 +91,14 @@ struct Call: ~Copyable {
   /// A term as it stands.
   mutating func raw() throws(Failure) -> UnsafeRawBufferPointer {
     try argument { (reader) throws(TermReader.Failure) in try reader.raw() }
+  }
+
+  /// A list, to be read as the arguments of another call.
+  mutating func arguments() throws(Failure) -> TermReader {
+    let there = reader
+    _ = try raw()
+    guard there.isList else { throw .argument(position) }
+    return there
   }
 
   var isInteger: Bool { reader.isInteger }

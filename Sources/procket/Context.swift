@@ -4,16 +4,31 @@ import SystemCalls
 /// What a port process keeps from one call to the next.
 struct Context: ~Copyable {
   let privileges: Privileges
+  let commands: [String: Command]
   /// The Unix socket to the BEAM, once it is connected, and the BEAM's process.
   var channel = LateDescriptor()
   var peer: pid_t = -1
+  var lane: Lane
+  var spin = Spin()
+  /// How many batches the call that is being served stands in.
+  var batches = 0
   var memory = Memory()
   var readiness = Readiness()
   /// The answer to the request that is being served.
   var answer = Answer()
   private var scratch = Scratch()
 
-  init(privileges: consuming Privileges) { self.privileges = privileges }
+  init(_ role: Role, privileges: consuming Privileges) {
+    self.privileges = privileges
+    commands = Commands.table(role.commands)
+    lane = Lane(rights: role.rights, longest: role.longestRequest)
+  }
+
+  /// Sends the answer on the lane, and with it the descriptors that it brings.
+  mutating func sendOnLane(_ outgoing: consuming Descriptors) {
+    lane.append(outgoing)
+    answer.withFrame { lane.send($0) }
+  }
 
   /// Memory for the time of one call; its contents are undefined.
   mutating func buffer(of size: Int) -> UnsafeMutableRawBufferPointer { scratch.room(size) }

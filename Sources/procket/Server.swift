@@ -9,99 +9,116 @@ struct Server: ~Copyable {
   /// How often it is looked whether descriptors that are watched have been closed, in milliseconds.
   private static let closedInterval: CInt = 250
 
+  /// How often the lane is looked at for each look at all of the streams.
+  private static let laneFirst = 8
+
+  /// Where an answer goes: to where the request came from.
+  private enum Way { case output, lane }
+
+  /// What came along with the first part of a request.
   private final class Came {
     var descriptors: Descriptors
     init(_ descriptors: consuming Descriptors) { self.descriptors = descriptors }
   }
 
-  private let commands: [String: Command]
-  /// Whether requests come over the channel too.
-  private let readsChannel: Bool
+  private let role: Role
   private var context: Context
-  private var stdin = FrameBuffer()
-  private var channel = FrameBuffer()
-  /// Descriptors whose frame has not come whole, and where that frame starts.
-  private var early = Descriptors()
-  private var earlyPosition: Int?
-  private var earlyLost = false
+  private var stdin: Intake
+  private var channel: Intake
   private var parts = PartAssembler<Came>()
   private var scratch = TermWriter()
+  private var ready = PollSet(count: 4)
 
-  init(_ commands: [Command], readsChannel: Bool, privileges: consuming Privileges) {
-    self.commands = Commands.table(commands)
-    self.readsChannel = readsChannel
-    context = Context(privileges: privileges)
+  init(_ role: Role, privileges: consuming Privileges) {
+    self.role = role
+    context = Context(role, privileges: privileges)
+    stdin = Intake(.packet2, rights: .refused)
+    channel = Intake(.packet2, rights: role.rights)
   }
 
   /// Returns when stdin or the channel ends; throws where stdout or the channel fails.
   mutating func run() throws(Errno) {
     while true {
-      var entries = [
-        pollfd(fd: Self.input, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: readsChannel ? context.channel.number : -1, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: context.readiness.number, events: Int16(POLLIN), revents: 0),
-      ]
-      let watching = context.readiness.number >= 0
-      let ready = try valueOrErrno { poll(&entries, nfds_t(entries.count), watching ? Self.closedInterval : -1) }
-      if ready == 0 || entries[2].revents != 0 { try tellReadiness(idle: ready == 0) }
-      if entries[1].revents != 0, try readChannel() == false { return }
-      if entries[0].revents != 0, try readInput() == false { return }
+      let idle = try wait() == false
+      if idle || ready[3] { try tellReadiness(idle: idle) }
+      if ready[0] { _ = try readLane() }
+      if ready[1], try readChannel() == false { return }
+      if ready[2], try readInput() == false { return }
     }
   }
 
+  /// Polls for a while, then sleeps; whether something has come.
+  private mutating func wait() throws(Errno) -> Bool {
+    if let deadline = context.spin.deadline(), try poll(until: deadline) { return true }
+    let watching = context.readiness.number >= 0
+    let came = try look(timeout: watching ? Self.closedInterval : -1)
+    context.spin.slept()
+    return came
+  }
+
+  private mutating func poll(until deadline: Int64) throws(Errno) -> Bool {
+    repeat {
+      // A request is read off the lane for less than it costs to ask whether one is there.
+      for _ in 0..<Self.laneFirst where try readLane() {
+        context.spin.hit()
+        ready.clear()
+        return true
+      }
+      if try look(timeout: 0) {
+        context.spin.hit()
+        return true
+      }
+    } while Clock.monotonic() < deadline
+    return false
+  }
+
+  private mutating func look(timeout: CInt) throws(Errno) -> Bool {
+    ready.set(0, context.lane.number, context.lane.events)
+    ready.set(1, role.readsChannel ? context.channel.number : -1, CInt(POLLIN))
+    ready.set(2, Self.input, CInt(POLLIN))
+    ready.set(3, context.readiness.number, CInt(POLLIN))
+    return try ready.poll(timeout: timeout)
+  }
+
   private mutating func readInput() throws(Errno) -> Bool {
-    let (count, _) = try stdin.fill { (buffer) throws(Errno) in (try Files.read(Self.input, into: buffer), ()) }
-    if count == 0 { return false }
-    while let (frame, _) = stdin.next() { try serve(frame, Descriptors(), lost: false) }
+    if try stdin.read(from: Self.input) == false { return false }
+    while let frame = Self.next(&stdin) { try serve(frame, stdin.takeDescriptors(of: frame), .output) }
     return true
   }
 
   private mutating func readChannel() throws(Errno) -> Bool {
-    let number = context.channel.number
-    var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
-    var address = AddressBuffer(room: 0)
-    let (count, flags): (Int, CInt)
-    do {
-      (count, flags) = try channel.fill { (buffer) throws(Errno) in
-        let (count, flags) = try Messages.receive(
-          number, into: buffer, flags: 0, control: &control, address: &address)
-        return (count, flags)
-      }
-    } catch {
-      if error.rawValue == EAGAIN { return true }
-      throw error
-    }
-    if count == 0 { return false }
-    // A read ends behind a message with descriptors, so they belong to the last frame that has begun.
-    let came = Descriptors(owning: control.rights())
-    let lost = flags & CInt(MSG_CTRUNC) != 0
-    if !came.numbers.isEmpty || lost {
-      early.append(came)
-      earlyPosition = channel.lastBegun
-      earlyLost = lost
-    }
-    while let (frame, position) = channel.next() {
-      if position == earlyPosition {
-        earlyPosition = nil
-        try serve(frame, early.takeAll(), lost: earlyLost)
-      } else {
-        try serve(frame, Descriptors(), lost: false)
-      }
-    }
+    if try channel.read(from: context.channel.number) == false { return false }
+    while let frame = Self.next(&channel) { try serve(frame, channel.takeDescriptors(of: frame), .output) }
     return true
   }
 
-  /// Answers one frame. `lost`: descriptors came along for which there was no room here.
+  /// Whether there was a request.
+  private mutating func readLane() throws(Errno) -> Bool {
+    var served = false
+    try context.lane.ready()
+    while let frame = context.lane.next() {
+      served = true
+      try serve(frame, context.lane.takeDescriptors(of: frame), .lane)
+    }
+    return served
+  }
+
+  /// A frame of `{packet,2}` cannot be too long.
+  private static func next(_ intake: inout Intake) -> Intake.Frame? {
+    (try? intake.next()) ?? nil
+  }
+
+  /// Answers one frame.
   private mutating func serve(
-    _ frame: UnsafeRawBufferPointer, _ descriptors: consuming Descriptors, lost: Bool
+    _ frame: Intake.Frame, _ descriptors: consuming Descriptors, _ way: Way
   ) throws(Errno) {
     var reader: TermReader
     do {
-      reader = try TermReader(checking: frame)
+      reader = try TermReader(checking: frame.bytes)
     } catch {
       context.answer.begin(id: nil)
       if case .malformed(let offset) = error { context.answer.failTerm(at: offset) }
-      return try context.answer.send(to: Self.output, id: nil, with: &scratch)
+      return try send(id: nil, Descriptors(), way)
     }
     let id: UnsafeRawBufferPointer
     let function: String
@@ -113,38 +130,47 @@ struct Server: ~Copyable {
     } catch {
       context.answer.begin(id: nil)
       context.answer.fail(.name("badrequest"), function: "")
-      return try context.answer.send(to: Self.output, id: nil, with: &scratch)
+      return try send(id: nil, Descriptors(), way)
     }
-    if function == "part" { return try assemble(id, reader, descriptors, lost: lost) }
+    if function == "part", way == .output { return try assemble(id, reader, descriptors, lost: frame.lost) }
     context.answer.begin(id: id)
-    if lost {
+    if frame.lost {
       context.answer.fail(.code(EMFILE), function: function)
-    } else {
-      try call(function, id, reader, descriptors)
+      return try send(id: id, Descriptors(), way)
     }
-    try context.answer.send(to: Self.output, id: id, with: &scratch)
+    try call(function, id, reader, descriptors, way)
   }
 
   private mutating func call(
-    _ function: String, _ id: UnsafeRawBufferPointer, _ arguments: TermReader, _ descriptors: consuming Descriptors
+    _ function: String, _ id: UnsafeRawBufferPointer, _ arguments: TermReader, _ descriptors: consuming Descriptors,
+    _ way: Way
   ) throws(Errno) {
-    guard let command = commands[function] else { return context.answer.fail(.undefined, function: function) }
-    guard context.channel.number >= 0 || function == "attach" else {
-      return context.answer.fail(.code(ENOTCONN), function: function)
+    guard arguments.isList else {
+      context.answer.fail(.name("badrequest"), function: function)
+      return try send(id: id, Descriptors(), way)
     }
-    guard arguments.isList else { return context.answer.fail(.name("badrequest"), function: function) }
-    var call = Call(id: id, arguments: arguments, descriptors: descriptors)
-    do {
-      try call.check(arity: command.arity, takesDescriptor: command.takesDescriptor)
-      try command.run(&call, &context)
-    } catch {
-      context.answer.fail(error, function: function)
+    var call = Call(id: id, arguments: arguments, descriptors: descriptors.numbers[...])
+    Commands.run(function, &call, &context)
+    if context.answer.isTooLong {
+      context.answer.fail(.code(EMSGSIZE), function: function)
       call.outgoing.removeAll()
     }
-    let outgoing = call.outgoing.takeAll()
-    if !outgoing.numbers.isEmpty {
-      try Messages.send(outgoing.numbers, over: context.channel.number)
-      context.answer.add(descriptors: outgoing.numbers.count)
+    // What came along is closed before the answer: nobody finds it open behind their back.
+    descriptors.removeAll()
+    try send(id: id, call.outgoing.takeAll(), way)
+  }
+
+  /// Sends the answer, and ahead of it or with it the descriptors that it brings.
+  private mutating func send(
+    id: UnsafeRawBufferPointer?, _ outgoing: consuming Descriptors, _ way: Way
+  ) throws(Errno) {
+    if outgoing.count > 0 { context.answer.add(descriptors: outgoing.count) }
+    switch way {
+    case .output:
+      if outgoing.count > 0 { try Messages.send(outgoing, over: context.channel.number) }
+      try context.answer.write(to: Self.output, id: id, with: &scratch)
+    case .lane:
+      context.sendOnLane(outgoing)
     }
   }
 
@@ -160,7 +186,7 @@ struct Server: ~Copyable {
         id: id, offset: try reader.integer(), total: try reader.integer(), chunk: try reader.binary(), keeping: came)
       guard let whole else { return }
       try whole.bytes.withBytes { (bytes) throws(Errno) in
-        try serve(bytes, whole.kept.descriptors.takeAll(), lost: false)
+        try serve(Intake.Frame(whole: bytes), whole.kept.descriptors.takeAll(), .output)
       }
       return
     } catch let error as Errno {
@@ -174,25 +200,25 @@ struct Server: ~Copyable {
     }
     context.answer.begin(id: id)
     context.answer.fail(lost ? .code(EMFILE) : failure, function: "part")
-    try context.answer.send(to: Self.output, id: id, with: &scratch)
+    try send(id: id, Descriptors(), .output)
   }
 
   /// Sends `{Event, ready}`, and in between `{Event, {error, ebadf}}` for what has been closed.
   private mutating func tellReadiness(idle: Bool) throws(Errno) {
     for event in try context.readiness.takeReady() {
-      try event.withBytes { (id) throws(Errno) in
-        context.answer.begin(id: id)
-        context.answer.withTerm { $0.atom("ready") }
-        try context.answer.send(to: Self.output, id: id, with: &scratch)
-      }
+      try tell(event) { $0.withTerm { $0.atom("ready") } }
     }
     guard idle else { return }
     for event in context.readiness.takeClosed(peer: context.peer) {
-      try event.withBytes { (id) throws(Errno) in
-        context.answer.begin(id: id)
-        context.answer.fail(.code(EBADF), function: "select")
-        try context.answer.send(to: Self.output, id: id, with: &scratch)
-      }
+      try tell(event) { $0.fail(.code(EBADF), function: "select") }
+    }
+  }
+
+  private mutating func tell(_ event: [UInt8], _ write: (inout Answer) -> Void) throws(Errno) {
+    try event.withBytes { (id) throws(Errno) in
+      context.answer.begin(id: id)
+      write(&context.answer)
+      try send(id: id, Descriptors(), .output)
     }
   }
 }

@@ -15,18 +15,19 @@ let usage = """
   """
 
 /// Sets the process up for a role and serves; the exit status.
-func serve(_ commands: [Command], opener: Bool) -> CInt {
+func serve(_ role: Role) -> CInt {
   do {
     try Surroundings.closeInherited()
     try Surroundings.settle()
     var privileges = try Privileges()
-    if opener {
+    switch role {
+    case .opener:
       try Surroundings.hide()
-    } else {
+    case .worker:
       try privileges.drop()
       privileges = try Privileges()
     }
-    var server = Server(commands, readsChannel: !opener, privileges: privileges)
+    var server = Server(role, privileges: privileges)
     try server.run()
     return 0
   } catch {
@@ -41,8 +42,8 @@ func put(_ text: String, on fd: CInt) {
 }
 
 switch CommandLine.arguments.dropFirst() {
-case ["worker"]: exit(serve(Commands.worker, opener: false))
-case ["opener"]: exit(serve(Commands.opener, opener: true))
+case ["worker"]: exit(serve(.worker))
+case ["opener"]: exit(serve(.opener))
 case ["--version"]: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
 case ["--help"]: put(usage, on: 1)
 default:

@@ -59,7 +59,7 @@ final class PortProcess {
   /// The next frame; nil at the end of output.
   func receive() throws(Errno) -> [UInt8]? {
     while true {
-      if let (frame, _) = frames.next() { return Array(frame) }
+      if let (frame, _) = (try? frames.next()) ?? nil { return Array(frame) }
       let number = output.number
       let (count, _) = try frames.fill { (room) throws(Errno) in (try Files.read(number, into: room), ()) }
       if count == 0 { return nil }

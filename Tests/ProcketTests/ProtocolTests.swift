@@ -62,14 +62,13 @@ import Testing
       $0.tupleHeader(3)
       $0.atom("badarity")
       $0.atom("attach")
-      $0.integer(2)
+      $0.integer(3)
     }
     #expect(try process.receive() == arity)
     try process.send(
       frame: request("attach") {
-        $0.listHeader(2)
-        $0.integer(1000)
-        $0.integer(1000)
+        $0.listHeader(3)
+        for _ in 0..<3 { $0.integer(1000) }
         $0.emptyList()
       })
     let badarg = failure(id: 1) {

@@ -70,15 +70,18 @@ import Testing
     #expect(socketpair(AF_UNIX, Sockets.stream, 0, &ends) == 0)
     let pair = Descriptors(owning: ends)
     let null = try Files.open("/dev/null", flags: O_RDWR)
-    try Messages.send([null.number, null.number], over: pair.numbers[0])
+    var sent = Descriptors()
+    for _ in 0..<2 { sent.append(Descriptor(owning: try valueOrErrno { dup(null.number) })) }
+    try Messages.send(sent, over: pair.numbers[0])
     var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
     var address = AddressBuffer(room: 0)
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 16, alignment: 1)
     defer { room.deallocate() }
     let (count, _) = try Messages.receive(pair.numbers[1], into: room, flags: 0, control: &control, address: &address)
-    let came = Descriptors(owning: control.rights())
+    var came = Descriptors()
+    control.rights { came.append(Descriptor(owning: $0)) }
     #expect(count == 1 && room[0] == 0)
-    #expect(came.numbers.count == 2 && Set(came.numbers + [null.number]).count == 3)
+    #expect(came.numbers.count == 2 && Set(came.numbers + sent.numbers).count == 4)
     for number in came.numbers { #expect(try Files.isCharacterDevice(number)) }
   }
 

@@ -21,10 +21,11 @@
 
 -export([open/1, open/2, dev/1, dev/2]).
 -export([socket/3, close/1, bind/2, connect/2, listen/1, listen/2, accept/1, accept/2, getsockname/2]).
--export([recv/2, recvfrom/2, recvfrom/4, recvmsg/4, recvmsg/5]).
--export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5]).
+-export([recv/2, recvfrom/2, recvfrom/4, recvmsg/4, recvmsg/5, recvmmsg/5]).
+-export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5, sendmmsg/3]).
 -export([read/2, write/2, writev/2]).
 -export([setsockopt/4, getsockopt/4, ioctl/3, set_sock_nonblock/1, setns/1, setns/2]).
+-export([call/1]).
 -export([alloc/1, buf/1, memcpy/2]).
 -export([select/2, select_stop/1]).
 -export([socket_level/0, socket_level/1, socket_optname/0, socket_optname/1, socket_protocol/0, socket_protocol/1]).
@@ -68,11 +69,8 @@
     | {exec, [string()]}
     | {pipe, file:filename()}.
 
--define(BACKLOG, 128).
 -define(is_fd(FD), (is_integer(FD) andalso FD >= 0)).
 -define(is_size(N), (is_integer(N) andalso N >= 0)).
--define(is_constant(C), (is_atom(C) orelse ?is_int32(C))).
--define(is_int32(N), (is_integer(N) andalso N >= -16#80000000 andalso N =< 16#7fffffff)).
 
 %% @equiv open(Port, [])
 -spec open(inet:port_number()) -> {ok, fd()} | {error, posix()}.
@@ -129,12 +127,7 @@ dev(Name, Opts) when is_list(Opts) ->
 %% @doc Makes a socket with the rights of the BEAM's user: socket(2).
 -spec socket(family(), type(), protocol()) -> {ok, fd()} | {error, posix()}.
 socket(Family, Type, Protocol) ->
-    {F, T, P} = procket_open:socket_numbers(Family, Type, Protocol),
-    case procket_call:worker_fds(socket, [F, T, P]) of
-        {ok, [FD]} -> {ok, FD};
-        {Error, []} -> Error;
-        {error, _} = Error -> Error
-    end.
+    run(procket_request:socket(Family, Type, Protocol)).
 
 %% @doc Closes a descriptor of the BEAM, whatever it is: close(2). Error: `ebadf', there is no such descriptor.
 -spec close(fd()) -> ok | {error, posix()}.
@@ -145,66 +138,56 @@ close(FD) when ?is_fd(FD) ->
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
 -spec bind(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
-bind(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
-    procket_call:worker(bind, [Sockaddr], [FD]).
+bind(FD, Sockaddr) ->
+    run(procket_request:bind(FD, Sockaddr)).
 
 %% @doc Connects to a native `struct sockaddr': connect(2). An empty binary is a NULL address.
 %%
 %% `{error, einprogress}': the connection is being made, also where the descriptor is in blocking mode;
 %% {@link select/2} for writing tells when it is done, and {@link getsockopt/4} of `SO_ERROR' how.
 -spec connect(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
-connect(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
-    procket_call:worker(connect, [Sockaddr], [FD]).
+connect(FD, Sockaddr) ->
+    run(procket_request:connect(FD, Sockaddr)).
 
 %% @equiv listen(FD, 128)
 -spec listen(fd()) -> ok | {error, posix()}.
 listen(FD) ->
-    listen(FD, ?BACKLOG).
+    run(procket_request:listen(FD)).
 
 %% @doc Listens for connections: listen(2).
 -spec listen(fd(), Backlog :: int32_t()) -> ok | {error, posix()}.
-listen(FD, Backlog) when ?is_fd(FD), ?is_int32(Backlog) ->
-    procket_call:worker(listen, [Backlog], [FD]).
+listen(FD, Backlog) ->
+    run(procket_request:listen(FD, Backlog)).
 
 %% @doc Accepts a connection: accept(2). The new descriptor is non-blocking and close-on-exec.
 %% `{error, eagain}': nobody has connected.
 -spec accept(fd()) -> {ok, fd()} | {error, posix()}.
 accept(FD) ->
-    case accept(FD, 0) of
-        {ok, FD2, <<>>} -> {ok, FD2};
-        {error, _} = Error -> Error
-    end.
+    run(procket_request:accept(FD)).
 
 %% @doc Accepts a connection, with the peer's address: accept(2).
 %%
 %% `Salen' is the room for the address in bytes; a longer one is cut and padded with zeroes to its whole length. With 0 none is asked for.
 -spec accept(fd(), Salen :: size_t()) -> {ok, fd(), Sockaddr :: binary()} | {error, posix()}.
-accept(FD, Salen) when ?is_fd(FD), ?is_size(Salen) ->
-    case procket_call:worker_fds(accept, [Salen], [FD]) of
-        {{ok, Sockaddr}, [FD2]} -> {ok, FD2, Sockaddr};
-        {{error, _} = Error, []} -> Error;
-        {error, _} = Error -> Error
-    end.
+accept(FD, Salen) ->
+    run(procket_request:accept(FD, Salen)).
 
 %% @doc The address that a socket is bound to, as a native `struct sockaddr': getsockname(2).
 %%
 %% The size of `Sockaddr' bounds what is fetched; a longer address is cut and padded with zeroes to its whole length.
 -spec getsockname(fd(), Sockaddr :: binary()) -> {ok, binary()} | {error, posix()}.
-getsockname(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
-    procket_call:worker(getsockname, [byte_size(Sockaddr)], [FD]).
+getsockname(FD, Sockaddr) ->
+    run(procket_request:getsockname(FD, Sockaddr)).
 
 %% @doc The same as {@link recvfrom/2}.
 -spec recv(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
 recv(FD, Size) ->
-    recvfrom(FD, Size).
+    run(procket_request:recv(FD, Size)).
 
 %% @doc Receives at most `Size' bytes: recv(2). Nothing there: `{error, eagain}'; end of a stream: `{ok, <<>>}'.
 -spec recvfrom(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
 recvfrom(FD, Size) ->
-    case recvfrom(FD, Size, 0, 0) of
-        {ok, Data, <<>>} -> {ok, Data};
-        {error, _} = Error -> Error
-    end.
+    run(procket_request:recvfrom(FD, Size)).
 
 %% @doc Receives at most `Size' bytes, with the address they came from: recvfrom(2).
 %%
@@ -212,8 +195,8 @@ recvfrom(FD, Size) ->
 %% gives a binary of the datagram's whole length: what did not fit is zeroes. `Salen' as in {@link accept/2}.
 -spec recvfrom(fd(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
     {ok, binary(), Sockaddr :: binary()} | {error, posix()}.
-recvfrom(FD, Size, Flags, Salen) when ?is_fd(FD), ?is_size(Size), ?is_int32(Flags), ?is_size(Salen) ->
-    procket_call:worker(recvfrom, [Size, Flags, Salen], [FD]).
+recvfrom(FD, Size, Flags, Salen) ->
+    run(procket_request:recvfrom(FD, Size, Flags, Salen)).
 
 %% @doc Receives at most `Size' bytes and their control messages: recvmsg(2), cmsg(3).
 %%
@@ -222,69 +205,86 @@ recvfrom(FD, Size, Flags, Salen) when ?is_fd(FD), ?is_size(Size), ?is_int32(Flag
 -spec recvmsg(fd(), Size :: size_t(), Flags :: int32_t(), CtrlSize :: size_t()) ->
     {ok, binary(), MsgFlags :: int32_t(), [control()]} | {error, posix()}.
 recvmsg(FD, Size, Flags, CtrlSize) ->
-    case recvmsg(FD, Size, Flags, CtrlSize, 0) of
-        {ok, Data, MsgFlags, Control, <<>>} -> {ok, Data, MsgFlags, Control};
-        {error, _} = Error -> Error
-    end.
+    run(procket_request:recvmsg(FD, Size, Flags, CtrlSize)).
 
 %% @doc The same with the address that the message came from; `Salen' as in {@link accept/2}.
 -spec recvmsg(fd(), Size :: size_t(), Flags :: int32_t(), CtrlSize :: size_t(), Salen :: size_t()) ->
     {ok, binary(), MsgFlags :: int32_t(), [control()], Sockaddr :: binary()} | {error, posix()}.
-recvmsg(FD, Size, Flags, CtrlSize, Salen) when
-    ?is_fd(FD), ?is_size(Size), ?is_int32(Flags), ?is_size(CtrlSize), ?is_size(Salen)
-->
-    procket_message:recv(FD, Size, Flags, CtrlSize, Salen).
+recvmsg(FD, Size, Flags, CtrlSize, Salen) ->
+    run(procket_request:recvmsg(FD, Size, Flags, CtrlSize, Salen)).
+
+%% @doc Receives several datagrams in one go, at most `Count' of at most `Size' bytes each, with the addresses they came from: recvmmsg(2).
+%%
+%% As many as are there, one at least; none there: `{error, eagain}'. No more than 1024 come at once, nor than fit into 8 MiB (`Count' times `Size').
+%% `Flags' and `Salen' as in {@link recvfrom/4}.
+%%
+%% ```
+%% {ok, Datagrams} = procket:recvmmsg(FD, 64, 1500, 0, 16),
+%% [handle(Data, Sockaddr) || {Data, Sockaddr} <- Datagrams].
+%% '''
+-spec recvmmsg(fd(), Count :: pos_integer(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
+    {ok, [{binary(), Sockaddr :: binary()}]} | {error, posix()}.
+recvmmsg(FD, Count, Size, Flags, Salen) ->
+    run(procket_request:recvmmsg(FD, Count, Size, Flags, Salen)).
 
 %% @equiv sendto(FD, Data, 0)
 -spec sendto(fd(), Data :: binary()) -> ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendto(FD, Data) ->
-    sendto(FD, Data, 0).
+    run(procket_request:sendto(FD, Data)).
 
 %% @equiv sendto(FD, Data, Flags, <<>>)
 -spec sendto(fd(), Data :: binary(), Flags :: int32_t()) -> ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendto(FD, Data, Flags) ->
-    sendto(FD, Data, Flags, <<>>).
+    run(procket_request:sendto(FD, Data, Flags)).
 
 %% @doc Sends to a native `struct sockaddr', or with an empty one to where the socket is connected: sendto(2).
 %%
 %% `{ok, Sent}': only so many bytes of a stream were taken. `MSG_DONTWAIT' and `MSG_NOSIGNAL' are always added to `Flags'.
 -spec sendto(fd(), Data :: binary(), Flags :: int32_t(), Sockaddr :: binary()) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
-sendto(FD, Data, Flags, Sockaddr) when ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_binary(Sockaddr) ->
-    procket_message:sent(Data, procket_call:worker(sendto, [procket_message:head(Data), Flags, Sockaddr], [FD])).
+sendto(FD, Data, Flags, Sockaddr) ->
+    run(procket_request:sendto(FD, Data, Flags, Sockaddr)).
 
 %% @equiv sendmsg(FD, Data, Flags, Ctrl, <<>>)
 -spec sendmsg(fd(), Data :: binary(), Flags :: int32_t(), Ctrl :: [control()]) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendmsg(FD, Data, Flags, Ctrl) ->
-    sendmsg(FD, Data, Flags, Ctrl, <<>>).
+    run(procket_request:sendmsg(FD, Data, Flags, Ctrl)).
 
 %% @doc Sends with control messages: sendmsg(2), cmsg(3).
 %%
 %% The data of an `SCM_RIGHTS' message name descriptors of the BEAM, native 32-bit integers. `{error, ebadf}': one is not open.
 -spec sendmsg(fd(), Data :: binary(), Flags :: int32_t(), Ctrl :: [control()], Sockaddr :: binary()) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
-sendmsg(FD, Data, Flags, Ctrl, Sockaddr) when
-    ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_list(Ctrl), is_binary(Sockaddr)
-->
-    procket_message:send(FD, Data, Flags, Ctrl, Sockaddr).
+sendmsg(FD, Data, Flags, Ctrl, Sockaddr) ->
+    run(procket_request:sendmsg(FD, Data, Flags, Ctrl, Sockaddr)).
+
+%% @doc Sends several datagrams in one go, each to its native `struct sockaddr', or with an empty one to where the socket is connected: sendmmsg(2).
+%%
+%% `{ok, Sent}': so many of them, the first ones. An error is that of the first; one that comes later is seen when the rest is sent.
+%% No more than 1024 go at once, nor than 8 MiB.
+%%
+%% ```
+%% {ok, 2} = procket:sendmmsg(FD, [{<<"one">>, Sockaddr}, {<<"two">>, Sockaddr}], 0).
+%% '''
+-spec sendmmsg(fd(), [{binary(), Sockaddr :: binary()}], Flags :: int32_t()) -> {ok, Sent :: size_t()} | {error, posix()}.
+sendmmsg(FD, Messages, Flags) ->
+    run(procket_request:sendmmsg(FD, Messages, Flags)).
 
 %% @doc Reads at most `Length' bytes: read(2). End of file: `{ok, <<>>}'; nothing there: `{error, eagain}'.
 -spec read(fd(), Length :: size_t()) -> {ok, binary()} | {error, posix()}.
-read(FD, Length) when ?is_fd(FD), ?is_size(Length) ->
-    procket_call:worker(read, [Length], [FD]).
+read(FD, Length) ->
+    run(procket_request:read(FD, Length)).
 
 %% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken.
 -spec write(fd(), Data :: binary() | [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
-write(FD, Data) when ?is_fd(FD), is_binary(Data) ->
-    procket_message:sent(Data, procket_call:worker(write, [procket_message:head(Data)], [FD]));
-write(FD, Data) when is_list(Data) ->
-    writev(FD, Data).
+write(FD, Data) ->
+    run(procket_request:write(FD, Data)).
 
 %% @doc Writes several binaries in one go, as one datagram where the descriptor has datagrams: writev(2).
 -spec writev(fd(), Data :: [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
-writev(FD, Data) when is_list(Data) ->
-    write(FD, iolist_to_binary(Data)).
+writev(FD, Data) ->
+    run(procket_request:writev(FD, Data)).
 
 %% @doc Sets a socket option: setsockopt(2).
 %%
@@ -295,38 +295,55 @@ writev(FD, Data) when is_list(Data) ->
 %% '''
 -spec setsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
     ok | {error, posix() | unsupported}.
-setsockopt(FD, Level, Opt, Value) when ?is_fd(FD), ?is_constant(Level), ?is_constant(Opt), is_binary(Value) ->
-    procket_call:worker(setsockopt, [Level, Opt, Value], [FD]).
+setsockopt(FD, Level, Opt, Value) ->
+    run(procket_request:setsockopt(FD, Level, Opt, Value)).
 
 %% @doc A socket option's value, of at most the size of `Value': getsockopt(2).
 -spec getsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
     {ok, binary()} | {error, posix() | unsupported}.
-getsockopt(FD, Level, Opt, Value) when ?is_fd(FD), ?is_constant(Level), ?is_constant(Opt), is_binary(Value) ->
-    procket_call:worker(getsockopt, [Level, Opt, Value], [FD]).
+getsockopt(FD, Level, Opt, Value) ->
+    run(procket_request:getsockopt(FD, Level, Opt, Value)).
 
 %% @doc Controls a device: ioctl(2). The structure as the kernel left it; an integer is passed by value and gives an empty binary.
 -spec ioctl(fd(), Request :: integer(), Arg :: binary() | integer()) -> {ok, binary()} | {error, posix()}.
-ioctl(FD, Request, Arg) when ?is_fd(FD), is_integer(Request), (is_binary(Arg) orelse is_integer(Arg)) ->
-    procket_call:worker(ioctl, [Request, Arg], [FD]).
+ioctl(FD, Request, Arg) ->
+    run(procket_request:ioctl(FD, Request, Arg)).
 
 %% @doc Sets `O_NONBLOCK': fcntl(2). Note that an error is its bare name.
 -spec set_sock_nonblock(fd()) -> ok | posix().
-set_sock_nonblock(FD) when ?is_fd(FD) ->
-    case procket_call:worker(set_sock_nonblock, [], [FD]) of
-        ok -> ok;
-        {error, Reason} -> Reason
-    end.
+set_sock_nonblock(FD) ->
+    run(procket_request:set_sock_nonblock(FD)).
 
 %% @equiv setns(Path, 0)
 -spec setns(file:filename()) -> ok | {error, posix()}.
 setns(Path) ->
-    setns(Path, 0).
+    run(procket_request:setns(Path)).
 
 %% @doc Enters a namespace: setns(2). It is the worker that enters: {@link socket/3} makes its sockets there from now on, for
 %% every caller, until the worker ends. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
 -spec setns(file:filename(), NsType :: int32_t()) -> ok | {error, posix()}.
-setns(Path, NsType) when (is_list(Path) orelse is_binary(Path)), ?is_int32(NsType) ->
-    procket_call:worker(setns, [unicode:characters_to_binary(Path), NsType]).
+setns(Path, NsType) ->
+    run(procket_request:setns(Path, NsType)).
+
+run(Request) ->
+    procket_call:run(Request).
+
+%% @doc Makes several calls in one exchange with the port program, one after the other; the result of each, as it would be alone.
+%%
+%% Each is the name of a function of this module and its arguments: of those that act on descriptors with the rights of the BEAM's user, from
+%% {@link socket/3} to {@link setns/2}; another raises `badarg'. All are made, also where one before has failed.
+%% `{error, posix()}': none was made. Descriptors that the calls bring are 253 at most; a call that brings more is `{error, emfile}'.
+%%
+%% ```
+%% [ok, ok, ok] = procket:call([
+%%     {setsockopt, [FD, 'SOL_SOCKET', 'SO_REUSEADDR', <<1:32/native>>]},
+%%     {bind, [FD, Sockaddr]},
+%%     {listen, [FD]}
+%% ]).
+%% '''
+-spec call([{Function :: atom(), Args :: [term()]}]) -> [Result :: term()] | {error, posix()}.
+call(Calls) when is_list(Calls) ->
+    run(procket_request:batch(Calls)).
 
 %% @doc A structure with pointers in it, for {@link ioctl/3} and {@link setsockopt/4}.
 %%

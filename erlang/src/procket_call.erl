@@ -1,134 +1,104 @@
 %% @private
-%% The caller's side of a call to a port process.
-%%
-%% A small request goes straight from the caller to the port process. The answer comes through the server of the
-%% port process, to an alias that also monitors that server: its end is `{error, epipe}'.
+%% The caller's side of a call to a port process: over the lane where it is free, else through the server of the port process.
 -module(procket_call).
 
--export([worker/2, worker/3, worker_fds/2, worker_fds/3, opener/3, with_handle/3]).
+-export([worker/2, worker/3, opener/3, with_server/3, run/1]).
 
--type result() :: ok | {ok, term()} | {ok, term(), term()} | {ok, term(), term(), term()}
-    | {ok, term(), term(), term(), term()} | {error, term()}.
--type fds_result() :: {result(), [procket:fd()]} | {error, term()}.
+-type result() :: {Result :: term(), [procket:fd()]} | {error, term()}.
 
-%% Requests up to this length, in bytes, are sent by the caller itself.
--define(DIRECT, 32_768).
+%% Makes a call of the worker.
+-spec run(procket_request:request()) -> term().
+run({Function, Args, FDs, Decode}) ->
+    case call(worker, Function, Args, FDs, procket_request:brings_descriptors(Decode)) of
+        {error, _} = Error -> procket_request:decode(Function, Decode, Error, []);
+        {Result, New} -> procket_request:decode(Function, Decode, Result, New)
+    end.
 
-%% Calls a function of the worker.
--spec worker(Function :: atom(), Args :: [term()]) -> result().
+%% Calls a function of the worker that brings no descriptor.
+-spec worker(Function :: atom(), Args :: [term()]) -> term().
 worker(Function, Args) ->
     worker(Function, Args, []).
 
 %% The same with descriptors for it to act on.
--spec worker(Function :: atom(), Args :: [term()], [procket:fd()]) -> result().
+-spec worker(Function :: atom(), Args :: [term()], [procket:fd()]) -> term().
 worker(Function, Args, FDs) ->
-    no_fds(call(worker, Function, Args, FDs, direct)).
-
-%% Calls a function of the worker that brings descriptors.
--spec worker_fds(Function :: atom(), Args :: [term()]) -> fds_result().
-worker_fds(Function, Args) ->
-    worker_fds(Function, Args, []).
-
--spec worker_fds(Function :: atom(), Args :: [term()], [procket:fd()]) -> fds_result().
-worker_fds(Function, Args, FDs) ->
-    call(worker, Function, Args, FDs, submit).
+    run({Function, Args, FDs, result}).
 
 %% Calls a function of an opener, which brings one descriptor.
--spec opener(procket_command:command(), Function :: atom(), Args :: [term()]) -> fds_result().
+-spec opener(procket_command:command(), Function :: atom(), Args :: [term()]) -> result().
 opener(Command, Function, Args) ->
-    call({opener, Command}, Function, Args, [], submit).
+    call({opener, Command}, Function, Args, [], true).
 
 %% The same with a port process that is not shared.
--spec with_handle(procket_port:handle(), Function :: atom(), Args :: [term()]) -> fds_result().
-with_handle(Handle, Function, Args) ->
-    case attempt(Handle, Function, Args, [], submit) of
+-spec with_server(pid(), Function :: atom(), Args :: [term()]) -> result().
+with_server(Server, Function, Args) ->
+    case through(Server, Function, Args, [], true, timeout()) of
         unsent -> {error, epipe};
         Result -> Result
     end.
 
-no_fds({Result, []}) -> Result;
-no_fds({error, _} = Error) -> Error.
-
-call(Key, Function, Args, FDs, Way) ->
+-spec call(procket_ports:key(), atom(), [term()], [procket:fd()], boolean()) -> result().
+call(Key, Function, Args, FDs, Brings) ->
     case procket_ports:get(Key) of
-        {ok, Handle} ->
-            case attempt(Handle, Function, Args, FDs, Way) of
-                unsent -> call(Key, Function, Args, FDs, Way);
-                Result -> Result
+        {ok, #{server := Server} = Handle} ->
+            Timeout = timeout(),
+            case on_lane(Handle, Function, Args, FDs, Brings, Timeout) of
+                NotSent when NotSent =:= busy; NotSent =:= unsent ->
+                    case through(Server, Function, Args, FDs, Brings, Timeout) of
+                        unsent -> call(Key, Function, Args, FDs, Brings);
+                        Result -> Result
+                    end;
+                Result ->
+                    Result
             end;
         {error, _} = Error ->
             Error
     end.
 
-attempt(#{server := Server} = Handle, Function, Args, FDs, Way) ->
+on_lane(#{lane := Lane}, Function, Args, FDs, Brings, Timeout) ->
+    procket_lane:call(Lane, Function, Args, FDs, Brings, Timeout);
+on_lane(#{}, _Function, _Args, _FDs, _Brings, _Timeout) ->
+    busy.
+
+%% The answer comes to an alias that also monitors the server: its end is `{error, epipe}'.
+-spec through(pid(), atom(), [term()], [procket:fd()], boolean(), timeout()) -> result() | unsent.
+through(Server, Function, Args, FDs, Brings, Timeout) ->
     Id = monitor(process, Server, [{alias, reply_demonitor}]),
-    Encoded = term_to_binary({Id, Function, Args}),
-    case send(Way, Handle, Id, Encoded, FDs) of
-        ok ->
-            await(Handle, Id, Function);
-        {error, closed} ->
-            true = demonitor(Id, [flush]),
-            await_end(Server);
-        {error, _} = Error ->
-            true = demonitor(Id, [flush]),
-            Error
-    end.
-
-send(direct, Handle, Id, Encoded, FDs) when byte_size(Encoded) =< ?DIRECT ->
-    direct(Handle, Id, Encoded, FDs);
-send(_Way, Handle, Id, Encoded, FDs) ->
-    procket_port:submit(Handle, Id, Encoded, FDs).
-
-direct(#{port := Port}, _Id, Encoded, []) ->
-    try
-        true = port_command(Port, Encoded),
-        ok
-    catch
-        error:badarg -> {error, closed}
-    end;
-direct(#{channel := Channel}, _Id, Encoded, FDs) ->
-    procket_channel:send(Channel, Encoded, FDs, procket_timeout()).
-
-await(#{server := Server} = Handle, Id, Function) ->
+    ok = procket_port:submit(Server, Id, {Function, Args, FDs}, Brings),
     receive
+        {Id, Result, New} ->
+            taken(Server, Id, New),
+            {Result, New};
         {Id, unsent} ->
-            await_end(Server);
-        {Id, Result} ->
-            {result(Function, Result), []};
-        {Id, Result, FDs} ->
-            procket_port:taken(Handle, Id),
-            {Result, FDs};
+            await_end(Server, Timeout);
         {'DOWN', Id, process, Server, noproc} ->
             unsent;
         {'DOWN', Id, process, Server, _} ->
             {error, epipe}
-    after procket_timeout() ->
+    after Timeout ->
         true = demonitor(Id, [flush]),
         receive
-            {Id, Result} ->
-                {result(Function, Result), []};
-            {Id, Result, FDs} ->
-                procket_port:taken(Handle, Id),
-                {Result, FDs}
+            {Id, Result, New} ->
+                taken(Server, Id, New),
+                {Result, New}
         after 0 ->
-            procket_port:abandon(Handle, Id),
+            _ = [procket_port:abandon(Server, Id) || Brings],
             {error, etimedout}
         end
     end.
 
+taken(_Server, _Id, []) -> ok;
+taken(Server, Id, [_ | _]) -> procket_port:taken(Server, Id).
+
 %% The port process has ended and nothing was sent: its server will be gone, and another takes its place.
-await_end(Server) ->
+await_end(Server, Timeout) ->
     Monitor = monitor(process, Server),
     receive
         {'DOWN', Monitor, process, Server, _} -> unsent
-    after procket_timeout() ->
+    after Timeout ->
         true = demonitor(Monitor, [flush]),
         {error, epipe}
     end.
 
-result(Function, {error, {badarg, N}}) -> procket_error:badarg({Function, N});
-result(_Function, {error, {undef, _}}) -> {error, enosys};
-result(_Function, Result) -> Result.
-
-procket_timeout() ->
+timeout() ->
     application:get_env(procket, timeout, 5000).

@@ -3,7 +3,7 @@
 -module(procket_channel).
 
 -export([listen/1, path/1, secret/0, accept/3, unlisten/1]).
--export([send/4, receive_fds/2, close/1]).
+-export([send/5, receive_fds/2, fds/1, close/1]).
 
 -export_type([channel/0, listener/0]).
 
@@ -106,20 +106,18 @@ unlisten(#{socket := Socket, path := Path, dir := Dir}) ->
     _ = [file:del_dir(Dir) || Dir =/= undefined],
     ok.
 
-%% Sends a frame with the BEAM's descriptors `FDs'.
--spec send(channel(), Frame :: binary(), [procket:fd()], timeout()) -> ok | {error, procket:posix() | closed}.
-send(Channel, Frame, FDs, Timeout) ->
+%% Sends a frame behind its header, with the BEAM's descriptors `FDs'. An error but `closed' and `etimedout': nothing was sent.
+-spec send(channel(), Header :: binary(), Frame :: binary(), [procket:fd()], timeout()) ->
+    ok | {error, procket:posix() | closed}.
+send(Channel, Header, Frame, FDs, Timeout) ->
     case lists:all(fun(FD) -> FD =< 16#7fffffff end, FDs) of
-        true -> send_message(Channel, Frame, FDs, Timeout);
+        true -> send_message(Channel, [Header, Frame], FDs, Timeout);
         false -> {error, ebadf}
     end.
 
-send_message(Channel, Frame, FDs, Timeout) ->
-    Message = #{
-        iov => [<<(byte_size(Frame)):16>>, Frame],
-        ctrl => [#{level => socket, type => rights, data => <<<<FD:32/native>> || FD <- FDs>>} || FDs =/= []]
-    },
-    case socket:sendmsg(Channel, Message, [], Timeout) of
+send_message(Channel, Iov, FDs, Timeout) ->
+    Control = [#{level => socket, type => rights, data => <<<<FD:32/native>> || FD <- FDs>>} || FDs =/= []],
+    case socket:sendmsg(Channel, #{iov => Iov, ctrl => Control}, [], Timeout) of
         ok -> ok;
         {ok, Rest} -> send_rest(Channel, Rest, Timeout);
         {error, timeout} -> {error, etimedout};
@@ -139,10 +137,7 @@ send_rest(Channel, Rest, Timeout) ->
 receive_fds(Channel, Count) ->
     case socket:recvmsg(Channel, 1, ?CONTROL_SIZE, [cmsg_cloexec], 1000) of
         {ok, #{iov := [<<0>>], ctrl := Control}} ->
-            FDs = [
-                FD
-             || #{level := socket, type := rights, data := Data} <- Control, <<FD:32/native>> <= Data
-            ],
+            FDs = fds(Control),
             case length(FDs) of
                 Count ->
                     {ok, FDs};
@@ -157,6 +152,11 @@ receive_fds(Channel, Count) ->
         {error, Reason} ->
             {error, Reason}
     end.
+
+%% The descriptors among control messages.
+-spec fds([map()]) -> [procket:fd()].
+fds(Control) ->
+    [FD || #{level := socket, type := rights, data := Data} <- Control, <<FD:32/native>> <= Data].
 
 -spec close(channel()) -> ok.
 close(Channel) ->
@@ -178,7 +178,6 @@ tmp_dirs() ->
 
 native(Path) ->
     unicode:characters_to_binary(Path, unicode, file:native_name_encoding()).
-
 
 random_bytes(Size) ->
     {ok, File} = file:open("/dev/urandom", [read, raw, binary]),

@@ -57,7 +57,7 @@ run(Command, Function, Request, #{pipe := Path}) ->
         {ok, Pid} ->
             Result =
                 case procket_port:await(Pid) of
-                    {ok, Handle} -> fd(procket_call:with_handle(Handle, Function, [Request]));
+                    {ok, #{server := Pid}} -> fd(procket_call:with_server(Pid, Function, [Request]));
                     noproc -> {error, epipe};
                     {error, _} = Error -> Error
                 end,

@@ -1,39 +1,40 @@
 %% @private
-%% The server of one port process: starts it, connects the channel, hands on its answers, and ends with it.
-%%
-%% Small requests that bring no descriptor back do not pass through here: {@link procket_call} sends them
-%% itself, and this server only hands on the answers. It remembers the calls that may bring descriptors, so
-%% that none is left open when their caller is gone.
+%% The server of one port process: starts it, sends the requests that do not go over the lane, hands on their answers, and
+%% ends with it. Requests that have gathered cross in one batch.
 -module(procket_port).
 -behaviour(gen_server).
 
--export([start_link/1, await/1, stop/1, submit/4, taken/2, abandon/2]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([start_link/1, await/1, stop/1, submit/4, taken/2, abandon/2, replace_lane/2, spin/0]).
+-export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([handle/0, options/0]).
 
--define(PROTOCOL, 1).
--define(START_TIMEOUT, 10_000).
+%% How long a port process may leave the channel unread, in milliseconds, and when a lane is tried again.
+-define(PATIENCE, 10_000).
 %% The longest frame on stdin, and on the channel, where the kernel takes up to this length whole or not at all.
 -define(MAX_FRAME, 65_535).
 -define(MAX_CHANNEL_FRAME, 32_768).
+%% A batch is no longer than this, in calls, descriptors and bytes.
+-define(BATCH_CALLS, 128).
+-define(BATCH_FDS, 253).
+-define(BATCH_BYTES, 16_384).
 
--type handle() :: #{server := pid(), port := port(), channel := procket_channel:channel()}.
+-type handle() :: #{server := pid(), lane => procket_lane:lane()}.
 -type options() :: #{
     command := procket_command:command(),
     key => procket_ports:key(),
     pipe => file:filename()
 }.
-
--type call() ::
-    %% A call that may bring descriptors, and what it brought until its caller has taken it.
-    {Monitor :: reference(), pending | [procket:fd()]}.
+-type request() :: {Function :: atom(), Args :: [term()], [procket:fd()]}.
+-type call() :: {Id :: reference(), request()}.
 
 -record(state, {
     options :: options(),
-    handle :: handle() | undefined,
-    calls = #{} :: #{Id :: reference() => call()},
-    callers = #{} :: #{Monitor :: reference() => Id :: reference()},
+    port :: port() | undefined,
+    channel :: procket_channel:channel() | undefined,
+    lane :: procket_lane:lane() | {opening, reference()} | undefined,
+    batches = #{} :: #{Id :: reference() => [call()]},
+    untaken = procket_untaken:new() :: procket_untaken:untaken(),
     parts = #{} :: procket_parts:assembly()
 }).
 
@@ -59,21 +60,31 @@ stop(Pid) ->
         exit:_ -> ok
     end.
 
-%% Sends a request on behalf of the caller: one that is longer than a frame, or may bring descriptors.
-%% The answer goes to `Id', an alias of the caller.
--spec submit(handle(), Id :: reference(), Encoded :: binary(), [procket:fd()]) -> ok.
-submit(#{server := Server}, Id, Encoded, FDs) ->
-    gen_server:cast(Server, {submit, self(), Id, Encoded, FDs}).
+%% Sends a request on behalf of the caller. The answer comes to `Id', an alias of the caller: `{Id, Result, FDs}', or `{Id, unsent}'.
+-spec submit(pid(), Id :: reference(), request(), Brings :: boolean()) -> ok.
+submit(Server, Id, {_, Args, _} = Request, Brings) ->
+    Server ! {request, erlang:external_size(Args), Id, Request, [self() || Brings]},
+    ok.
 
 %% The caller has the descriptors of the answer.
--spec taken(handle(), Id :: reference()) -> ok.
-taken(#{server := Server}, Id) ->
+-spec taken(pid(), Id :: reference()) -> ok.
+taken(Server, Id) ->
     gen_server:cast(Server, {taken, Id}).
 
 %% The caller waits no longer: descriptors that come for it are closed.
--spec abandon(handle(), Id :: reference()) -> ok.
-abandon(#{server := Server}, Id) ->
+-spec abandon(pid(), Id :: reference()) -> ok.
+abandon(Server, Id) ->
     gen_server:cast(Server, {abandon, Id}).
+
+%% The lane is of no use any more: an answer to `Pid' is still to come, and nobody waits for it.
+-spec replace_lane(pid(), Pid :: pid()) -> ok.
+replace_lane(Server, Pid) ->
+    gen_server:cast(Server, {replace_lane, Pid}).
+
+%% For how long a port process polls before it sleeps, in microseconds; 0 is never.
+-spec spin() -> non_neg_integer().
+spin() ->
+    application:get_env(procket, spin, 100).
 
 -spec init(options()) -> {ok, #state{}}.
 init(Options) ->
@@ -81,175 +92,167 @@ init(Options) ->
     {ok, #state{options = Options}}.
 
 -spec handle_call(await, gen_server:from(), #state{}) ->
-    {reply, {ok, handle()}, #state{}} | {stop, {shutdown, {posix, atom()}}, {error, atom()}, #state{}}.
-handle_call(await, _From, #state{handle = undefined, options = Options} = State) ->
-    case connect(Options) of
-        {ok, Handle} ->
-            _ = [procket_ports:ready(Key, Handle) || #{key := Key} <- [Options]],
-            {reply, {ok, Handle}, State#state{handle = Handle}};
+    {reply, {ok, handle()}, #state{}}
+    | {reply, {ok, handle()}, #state{}, {continue, open_lane}}
+    | {stop, {shutdown, {posix, atom()}}, {error, atom()}, #state{}}.
+handle_call(await, _From, #state{port = undefined, options = Options} = State) ->
+    case procket_start:connect(Options) of
+        {ok, Port, Channel} ->
+            Connected = State#state{port = Port, channel = Channel},
+            {reply, {ok, announce(Connected)}, Connected, {continue, open_lane}};
         {error, Reason} ->
             {stop, {shutdown, {posix, Reason}}, {error, Reason}, State}
     end;
-handle_call(await, _From, #state{handle = Handle} = State) ->
-    {reply, {ok, Handle}, State}.
+handle_call(await, _From, State) ->
+    {reply, {ok, handle(State)}, State}.
+
+%% One who serves a single call needs no lane.
+-spec handle_continue(open_lane, #state{}) -> {noreply, #state{}}.
+handle_continue(open_lane, #state{options = #{key := _}} = State) -> {noreply, open_lane(State)};
+handle_continue(open_lane, State) -> {noreply, State}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({submit, Caller, Id, Encoded, FDs}, #state{handle = Handle} = State) ->
-    Monitor = monitor(process, Caller),
-    Pending = State#state{
-        calls = (State#state.calls)#{Id => {Monitor, pending}},
-        callers = (State#state.callers)#{Monitor => Id}
-    },
-    case transmit(Handle, Id, Encoded, FDs) of
-        ok ->
-            {noreply, Pending};
-        {error, epipe} ->
-            Id ! {Id, unsent},
-            {noreply, forget(Id, Pending)};
-        {error, Reason} ->
-            Id ! {Id, {error, Reason}},
-            {noreply, forget(Id, Pending)}
-    end;
 handle_cast({taken, Id}, State) ->
-    {noreply, forget(Id, State)};
+    {noreply, State#state{untaken = procket_untaken:remove(Id, State#state.untaken)}};
 handle_cast({abandon, Id}, State) ->
-    {noreply, drop(Id, State)}.
+    {noreply, State#state{untaken = procket_untaken:close(Id, State#state.untaken)}};
+handle_cast({replace_lane, Pid}, #state{lane = #{} = Lane} = State) ->
+    case procket_lane:is_taken_by(Pid, Lane) of
+        true ->
+            procket_lane:close(Lane),
+            {noreply, open_lane(State)};
+        false ->
+            {noreply, State}
+    end;
+handle_cast({replace_lane, _Pid}, State) ->
+    {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_info({Port, {data, Data}}, #state{handle = #{port := Port}} = State) ->
+handle_info({request, Size, Id, {_, _, FDs} = Request, Caller}, State) ->
+    {Calls, Gathered} = gather([{Id, Request}], Size, length(FDs), remember(Id, Caller, State)),
+    send_calls(lists:reverse(Calls), Gathered);
+handle_info({Port, {data, Data}}, #state{port = Port} = State) ->
     try binary_to_term(Data) of
         Answer -> answer(Answer, State)
     catch
         error:badarg -> {stop, {shutdown, eproto}, State}
     end;
-handle_info({Port, {exit_status, Status}}, #state{handle = #{port := Port}} = State) ->
+handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
     {stop, {shutdown, {exit_status, Status}}, State};
-handle_info({'EXIT', Port, Reason}, #state{handle = #{port := Port}} = State) ->
+handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
     {stop, {shutdown, Reason}, State};
-handle_info({'DOWN', Monitor, process, _Pid, _Reason}, #state{callers = Callers} = State) ->
-    case Callers of
-        #{Monitor := Id} -> {noreply, drop(Id, State)};
-        #{} -> {noreply, State}
-    end;
+handle_info({'DOWN', Monitor, process, _Pid, _Reason}, State) ->
+    {noreply, State#state{untaken = procket_untaken:down(Monitor, State#state.untaken)}};
+handle_info({Id, Result, FDs}, #state{lane = {opening, Id}} = State) ->
+    {noreply, lane_opened(Id, Result, FDs, State)};
+handle_info(open_lane, #state{lane = undefined} = State) ->
+    {noreply, open_lane(State)};
 handle_info(_Message, State) ->
     {noreply, State}.
 
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{handle = undefined}) ->
+terminate(_Reason, #state{port = undefined}) ->
     ok;
-terminate(_Reason, #state{handle = #{port := Port, channel := Channel}, options = Options, calls = Calls}) ->
+terminate(_Reason, #state{port = Port, channel = Channel, options = Options, lane = Lane, untaken = Untaken}) ->
     _ = [procket_ports:gone(Key) || #{key := Key} <- [Options]],
-    close_port(Port),
+    procket_start:close_port(Port),
     procket_channel:close(Channel),
-    maps:foreach(fun(_Id, Call) -> close_untaken(Call) end, Calls),
+    _ = [procket_lane:close(Lane) || is_map(Lane)],
+    procket_untaken:close_all(Untaken),
     refuse_submitted().
 
 %% What was submitted too late can be submitted again, to another port process.
 refuse_submitted() ->
     receive
-        {'$gen_cast', {submit, _Caller, Id, _Encoded, _FDs}} ->
+        {request, _Size, Id, _Request, _Caller} ->
             Id ! {Id, unsent},
             refuse_submitted()
     after 0 -> ok
     end.
 
-%% Starting
+%% The lane
 
-connect(Options) ->
-    case procket_channel:listen(maps:get(pipe, Options, undefined)) of
-        {ok, Listener} ->
-            Result = start(Options, Listener),
-            procket_channel:unlisten(Listener),
-            Result;
-        {error, Reason} ->
-            {error, Reason}
-    end.
+handle(#state{lane = #{} = Lane}) -> #{server => self(), lane => Lane};
+handle(#state{}) -> #{server => self()}.
 
-start(#{command := [Program | Args]}, Listener) ->
-    case executable(Program) of
-        {ok, Path} ->
-            try open_port({spawn_executable, Path}, [{args, Args}, {packet, 2}, binary, exit_status, hide]) of
-                Port -> introduce(Port, Listener)
-            catch
-                error:Reason -> {error, spawn_posix(Reason)}
-            end;
-        error ->
-            {error, enoent}
-    end.
+%% Callers find it from now on.
+announce(#state{options = Options} = State) ->
+    Handle = handle(State),
+    _ = [procket_ports:ready(Key, Handle) || #{key := Key} <- [Options]],
+    Handle.
 
-introduce(Port, Listener) ->
-    Secret = procket_channel:secret(),
-    Id = make_ref(),
-    Connected =
-        case command(Port, term_to_binary({Id, attach, [procket_channel:path(Listener), Secret]})) of
-            ok ->
-                case await_connected(Port, Id) of
-                    ok -> procket_channel:accept(Listener, Secret, 1000);
-                    {error, _} = Error -> Error
-                end;
-            {error, epipe} ->
-                {error, eperm}
-        end,
-    case Connected of
-        {ok, Channel} ->
-            {ok, #{server => self(), port => Port, channel => Channel}};
-        {error, Reason} ->
-            close_port(Port),
-            {error, Reason}
-    end.
+open_lane(State) ->
+    Id = alias([reply]),
+    Opening = remember(Id, [self()], State#state{lane = {opening, Id}}),
+    _ = announce(Opening),
+    %% Where it is not sent, the port process has ended.
+    _ = transmit(Opening, Id, term_to_binary({Id, lane, []}), []),
+    Opening.
 
-await_connected(Port, Id) ->
-    receive
-        {Port, {data, Data}} ->
-            try binary_to_term(Data) of
-                {Id, {ok, ?PROTOCOL, OsPid}} when is_integer(OsPid) -> ok;
-                {Id, {error, Reason}} when is_atom(Reason) -> {error, Reason};
-                _ -> {error, eproto}
-            catch
-                error:badarg -> {error, eproto}
-            end;
-        %% Refused by a prefix such as sudo, or no port program.
-        {Port, {exit_status, _}} ->
-            {error, eperm};
-        {'EXIT', Port, _} ->
-            {error, eperm}
-    after ?START_TIMEOUT ->
-        {error, etimedout}
-    end.
-
-executable(Program) ->
-    case filename:basename(Program) of
-        Program ->
-            case os:find_executable(Program) of
-                false -> error;
-                Path -> {ok, Path}
-            end;
+lane_opened(Id, Result, FDs, #state{untaken = Untaken} = State) ->
+    Taken = State#state{untaken = procket_untaken:remove(Id, Untaken)},
+    case [procket_lane:open(FD) || {ok, [FD]} <- [{Result, FDs}]] of
+        [{ok, Lane}] ->
+            Open = Taken#state{lane = Lane},
+            _ = announce(Open),
+            Open;
         _ ->
-            {ok, filename:absname(Program)}
-    end.
-
-spawn_posix(Reason) when is_atom(Reason), Reason =/= badarg, Reason =/= system_limit -> Reason;
-spawn_posix(system_limit) -> eagain;
-spawn_posix(_) -> einval.
-
-close_port(Port) ->
-    try
-        true = port_close(Port),
-        ok
-    catch
-        error:badarg -> ok
-    end,
-    receive
-        {'EXIT', Port, _} -> ok
-    after 0 -> ok
+            %% There is no room for another descriptor. It works without a lane.
+            _ = erlang:send_after(?PATIENCE, self(), open_lane),
+            Taken#state{lane = undefined}
     end.
 
 %% Sending
 
-transmit(#{port := Port}, Id, Encoded, []) ->
-    in_frames(Id, Encoded, ?MAX_FRAME, fun(Frame, _FDs) -> command(Port, Frame) end, []);
-transmit(#{channel := Channel}, Id, Encoded, FDs) ->
-    Send = fun(Frame, Attached) -> procket_channel:send(Channel, Frame, Attached, ?START_TIMEOUT) end,
+%% The calls that wait already, as long as they go into one batch. An opener takes none.
+gather(Calls, _Size, _FDs, #state{options = #{key := {opener, _}}} = State) ->
+    {Calls, State};
+gather(Calls, Size, FDs, State) ->
+    receive
+        {request, More, Id, {_, _, Own} = Request, Caller} when
+            Size + More =< ?BATCH_BYTES, FDs + length(Own) =< ?BATCH_FDS, length(Calls) < ?BATCH_CALLS
+        ->
+            gather([{Id, Request} | Calls], Size + More, FDs + length(Own), remember(Id, Caller, State))
+    after 0 -> {Calls, State}
+    end.
+
+remember(_Id, [], State) -> State;
+remember(Id, [Caller], #state{untaken = Untaken} = State) -> State#state{untaken = procket_untaken:add(Id, Caller, Untaken)}.
+
+send_calls([_] = Calls, State) ->
+    send_alone(Calls, State);
+send_calls(Calls, State) ->
+    Id = make_ref(),
+    {Args, FDs} = procket_batch:request([Request || {_, Request} <- Calls]),
+    case transmit(State, Id, term_to_binary({Id, batch, [Args]}), FDs) of
+        ok -> {noreply, State#state{batches = (State#state.batches)#{Id => Calls}}};
+        {error, etimedout} -> {stop, {shutdown, etimedout}, State};
+        %% One of the descriptors is bad. Alone they show which.
+        {error, _} -> send_alone(Calls, State)
+    end.
+
+send_alone([], State) ->
+    {noreply, State};
+send_alone([{Id, {Function, Args, FDs}} | Calls], State) ->
+    case transmit(State, Id, term_to_binary({Id, Function, Args}), FDs) of
+        ok ->
+            send_alone(Calls, State);
+        %% The port process does not read, and may have read half of it.
+        {error, etimedout} ->
+            {stop, {shutdown, etimedout}, State};
+        {error, epipe} ->
+            Id ! {Id, unsent},
+            send_alone(Calls, State#state{untaken = procket_untaken:remove(Id, State#state.untaken)});
+        {error, Reason} ->
+            send_alone(Calls, deliver(Id, {error, Reason}, [], State))
+    end.
+
+transmit(#state{port = Port}, Id, Encoded, []) ->
+    in_frames(Id, Encoded, ?MAX_FRAME, fun(Frame, _FDs) -> procket_start:command(Port, Frame) end, []);
+transmit(#state{channel = Channel}, Id, Encoded, FDs) ->
+    Send = fun(Frame, Attached) ->
+        procket_channel:send(Channel, <<(byte_size(Frame)):16>>, Frame, Attached, ?PATIENCE)
+    end,
     in_frames(Id, Encoded, ?MAX_CHANNEL_FRAME, Send, FDs).
 
 in_frames(Id, Encoded, Max, Send, FDs) ->
@@ -267,21 +270,12 @@ send_frames([Frame | Frames], Send, FDs) ->
         {error, _} = Error -> Error
     end.
 
-command(Port, Frame) ->
-    try
-        true = port_command(Port, Frame),
-        ok
-    catch
-        error:badarg -> {error, epipe}
-    end.
-
 %% Answers
 
 answer({Id, Result}, State) when is_reference(Id) ->
-    Id ! {Id, Result},
-    {noreply, forget(Id, State)};
-answer({Id, Result, Count}, State) when is_reference(Id), is_integer(Count) ->
-    deliver(Id, Result, Count, State);
+    answered(Id, Result, {ok, []}, State);
+answer({Id, Result, Count}, #state{channel = Channel} = State) when is_reference(Id), is_integer(Count) ->
+    answered(Id, Result, procket_channel:receive_fds(Channel, Count), State);
 answer({Id, part, Part}, State) when is_reference(Id) ->
     case procket_parts:join(Id, Part, State#state.parts) of
         {more, Parts} -> {noreply, State#state{parts = Parts}};
@@ -291,38 +285,29 @@ answer({Id, part, Part}, State) when is_reference(Id) ->
 answer(_Answer, State) ->
     {stop, {shutdown, eproto}, State}.
 
-deliver(Id, Result, Count, #state{handle = #{channel := Channel}, calls = Calls} = State) ->
-    case {procket_channel:receive_fds(Channel, Count), Calls} of
-        {{ok, FDs}, #{Id := {Monitor, pending}}} ->
-            Id ! {Id, Result, FDs},
-            {noreply, State#state{calls = Calls#{Id := {Monitor, FDs}}}};
-        {{ok, FDs}, #{}} ->
-            lists:foreach(fun procket_fd:close/1, FDs),
-            {noreply, State};
-        {{error, eproto}, _} ->
-            {stop, {shutdown, eproto}, State};
-        {{error, Reason}, _} ->
-            Id ! {Id, {error, Reason}},
-            {noreply, forget(Id, State)}
+answered(_Id, _Result, {error, eproto}, State) ->
+    {stop, {shutdown, eproto}, State};
+answered(Id, Result, FDs, #state{batches = Batches} = State) ->
+    case {maps:take(Id, Batches), Result, FDs} of
+        {{Calls, Others}, {ok, Results}, _} ->
+            {noreply, deliver_batch(Calls, Results, FDs, State#state{batches = Others})};
+        %% Nothing of it was done: there was no room for its descriptors, or for its answer. There may be for each alone.
+        {{Calls, Others}, {error, _}, _} ->
+            send_alone(Calls, State#state{batches = Others});
+        {error, _, {ok, New}} ->
+            {noreply, deliver(Id, Result, New, State)};
+        {error, _, {error, Reason}} ->
+            {noreply, deliver(Id, {error, Reason}, [], State)}
     end.
 
-forget(Id, #state{calls = Calls, callers = Callers} = State) ->
-    case Calls of
-        #{Id := {Monitor, _}} ->
-            true = demonitor(Monitor, [flush]),
-            State#state{calls = maps:remove(Id, Calls), callers = maps:remove(Monitor, Callers)};
-        #{} ->
-            State
-    end.
+deliver_batch(Calls, Results, {ok, FDs}, State) ->
+    deliver_all(Calls, procket_batch:split(Results, FDs), State);
+%% There was no room for the descriptors: those that bring none have their results all the same.
+deliver_batch(Calls, Results, {error, _} = Error, State) ->
+    deliver_all(Calls, [case Count of 0 -> {Result, []}; _ -> {Error, []} end || {Count, Result} <- Results], State).
 
-drop(Id, #state{calls = Calls} = State) ->
-    case Calls of
-        #{Id := Call} ->
-            close_untaken(Call),
-            forget(Id, State);
-        #{} ->
-            State
-    end.
+deliver_all(Calls, Results, State) ->
+    lists:foldl(fun({{Id, _}, {Result, FDs}}, S) -> deliver(Id, Result, FDs, S) end, State, lists:zip(Calls, Results)).
 
-close_untaken({_Monitor, pending}) -> ok;
-close_untaken({_Monitor, FDs}) -> lists:foreach(fun procket_fd:close/1, FDs).
+deliver(Id, Result, FDs, #state{untaken = Untaken} = State) ->
+    State#state{untaken = procket_untaken:deliver(Id, Result, FDs, Untaken)}.

@@ -62,6 +62,7 @@ start_link() ->
 -spec init([]) -> {ok, #{}}.
 init([]) ->
     ?TABLE = ets:new(?TABLE, [named_table, public, {read_concurrency, true}]),
+    ok = procket_lane:new_table(),
     {ok, #{}}.
 
 -spec handle_call({start, key()}, gen_server:from(), #{key() => pid()}) ->

@@ -80,7 +80,7 @@ handle_cast({closed, FD}, State) ->
     {noreply, lists:foldl(fun(Watch, S) -> finish(Watch, {error, ebadf}, S) end, State, [{FD, read}, {FD, write}])}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({Event, Result}, #state{events = Events} = State) when is_reference(Event) ->
+handle_info({Event, Result, []}, #state{events = Events} = State) when is_reference(Event) ->
     case Events of
         #{Event := Watch} -> {noreply, finish(Watch, Result, State)};
         #{} -> {noreply, State}

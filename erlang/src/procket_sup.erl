@@ -1,9 +1,7 @@
 %% @private
 %% procket_sup (rest_for_one)
 %%   procket_port_sup (simple_one_for_one): a {@link procket_port} for each port process
-%%   procket_ports: which port process serves what
-%%   procket_memory: who owns memory of the worker
-%%   procket_select: who waits for which descriptor
+%%   procket_ports: which port process serves what, and who has its lane
 %%   procket_memory: who owns memory of the worker
 %%   procket_select: who waits for which descriptor
 -module(procket_sup).

@@ -3,7 +3,7 @@
 
 -export([need_root/1, need/2, sh/1, sh_ok/1]).
 -export([with_netns/1, with_user/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
--export([wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1]).
+-export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
 need_root(Config) ->
@@ -100,6 +100,26 @@ child(Port) ->
             end;
         _ ->
             []
+    end.
+
+%% The lane of the worker, once it is open.
+lane() ->
+    wait_until(fun() ->
+        {ok, Handle} = procket_ports:get(worker),
+        is_map_key(lane, Handle)
+    end),
+    {ok, #{lane := Lane}} = procket_ports:get(worker),
+    Lane.
+
+%% A value, once it no longer changes: what was before may still be closing.
+settled(Fun) ->
+    settled(Fun, Fun(), 100).
+
+settled(Fun, Before, Tries) when Tries > 0 ->
+    timer:sleep(50),
+    case Fun() of
+        Before -> Before;
+        Other -> settled(Fun, Other, Tries - 1)
     end.
 
 %% Waits for something that another process does, for ten seconds at most.

@@ -242,9 +242,8 @@ worker_dies(_Config) ->
 after_worker_died(_Config) ->
     with_udp(fun(FD, Name) ->
         ok = procket:select(FD, read),
-        {ok, #{port := Port}} = procket_ports:get(worker),
         _ = procket_test:sh_ok("kill -9 " ++ procket_test:os_pid(worker)),
-        procket_test:wait_until(fun() -> erlang:port_info(Port) =:= undefined end),
+        procket_test:wait_until(fun() -> procket_test:os_pids(worker) =:= [] end),
         error_of(FD, epipe),
         ok = procket:select(FD, read),
         ok = procket:sendto(FD, <<"x">>, 0, Name),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #ifdef __linux__
@@ -29,6 +30,18 @@ size_t procket_cmsg_align(size_t length);
 size_t procket_cmsg_space(size_t length);
 size_t procket_cmsg_len(size_t length);
 
+// One of the messages of sendmmsg(2) and recvmmsg(2): a buffer and an address, and how long what was received or sent is.
+struct procket_message {
+  struct iovec data;
+  void *address;
+  socklen_t address_length;
+  size_t count;
+};
+// The kernel takes no more at once: UIO_MAXIOV.
+enum { procket_most_messages = 1024 };
+// sendmmsg(2), or recvmmsg(2) where it `receives`: how many messages; -1 and errno where the first failed.
+int procket_many(int fd, struct procket_message *messages, size_t count, int flags, int receives);
+
 // The user who listens on the other end of a Unix socket; -1 and errno where it cannot be told.
 int procket_peer_user(int fd, uid_t *user, pid_t *process);
 
@@ -38,6 +51,9 @@ int procket_dup_to(int fd, int number);
 
 // Gives up every other user and group, the saved ones too.
 int procket_become(uid_t user, gid_t group);
+
+// The processors that this process may run on.
+int procket_processors(void);
 
 int procket_close_from(int first);
 int procket_clear_environment(void);

@@ -6,10 +6,11 @@ extension Commands {
   /// The version of docs/protocol.md.
   static let protocolVersion = 1
 
-  /// Connects the channel: `[Path, Secret]`.
+  /// Connects the channel: `[Path, Secret, Spin]`, the last in microseconds.
   @Sendable static func attach(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let path = try call.binary()
     let secret = try call.binary()
+    let spin = try call.integer(in: 0...Int64(1_000_000))
     guard !path.isEmpty, !path.contains(0), path.count < 104, secret.count <= 256 else { throw .argument(1) }
     guard context.channel.number < 0 else { throw .code(EISCONN) }
     let caller = context.privileges.caller
@@ -27,6 +28,7 @@ extension Commands {
       try Files.writeAll(number, secret)
       context.peer = process
       context.channel.open(socket)
+      context.spin.set(limit: spin)
     } catch {
       throw .errno(error)
     }
@@ -35,5 +37,13 @@ extension Commands {
       term.integer(Int64(protocolVersion))
       term.integer(Int64(getpid()))
     }
+  }
+}
+
+extension Commands {
+  /// Opens the lane in the place of the last one: `[]`. Its other end goes to the BEAM.
+  @Sendable static func lane(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    do { call.outgoing.append(try context.lane.open()) } catch { throw .errno(error) }
+    context.answer.ok()
   }
 }

@@ -2,11 +2,12 @@
 struct Command: Sendable {
   let name: String
   let arity: Int
-  let takesDescriptor: Bool
+  /// Nil: it may.
+  let takesDescriptor: Bool?
   let run: @Sendable (inout Call, inout Context) throws(Failure) -> Void
 
   init(
-    _ name: String, _ arity: Int, fd takesDescriptor: Bool = false,
+    _ name: String, _ arity: Int, fd takesDescriptor: Bool? = false,
     _ run: @escaping @Sendable (inout Call, inout Context) throws(Failure) -> Void
   ) {
     self.name = name
@@ -19,13 +20,16 @@ struct Command: Sendable {
 /// All functions, by role. A new call is a line here and a function in one of the files beside this one.
 enum Commands {
   static let opener: [Command] = [
-    Command("attach", 2, attach),
+    Command("attach", 3, attach),
+    Command("lane", 0, lane),
     Command("open", 1, open),
     Command("dev", 1, openDevice),
   ]
 
   static let worker: [Command] = [
-    Command("attach", 2, attach),
+    Command("attach", 3, attach),
+    Command("lane", 0, lane),
+    Command("batch", 1, fd: nil, batch),
     Command("socket", 3, socket),
     Command("bind", 1, fd: true, bind),
     Command("connect", 1, fd: true, connect),
@@ -34,8 +38,10 @@ enum Commands {
     Command("getsockname", 1, fd: true, getsockname),
     Command("recvfrom", 3, fd: true, recvfrom),
     Command("recvmsg", 4, fd: true, recvmsg),
+    Command("recvmmsg", 4, fd: true, recvmmsg),
     Command("sendto", 3, fd: true, sendto),
     Command("sendmsg", 4, fd: true, sendmsg),
+    Command("sendmmsg", 2, fd: true, sendmmsg),
     Command("read", 1, fd: true, read),
     Command("write", 1, fd: true, write),
     Command("setsockopt", 3, fd: true, setsockopt),

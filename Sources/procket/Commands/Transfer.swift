@@ -30,7 +30,7 @@ extension Commands {
     let (count, messageFlags) = try call.system { () throws(Errno) in
       try Messages.receive(fd, into: buffer, flags: flags, control: &control, address: &address)
     }
-    call.outgoing.append(Descriptors(owning: control.rights()))
+    control.rights { call.outgoing.append(Descriptor(owning: $0)) }
     context.answer.startOk(4)
     context.answer.received(count, in: buffer)
     context.answer.withTerm { term in
@@ -68,7 +68,7 @@ extension Commands {
     let fd = try call.fd
     let data = try call.binary()
     let flags = try call.flags()
-    var descriptors = call.descriptors.numbers.dropFirst()
+    var descriptors = call.descriptors.dropFirst()
     let messages = try call.list { (call) throws(Failure) in
       try call.tuple(3) { (call) throws(Failure) in
         let level = try call.flags()
@@ -88,6 +88,39 @@ extension Commands {
     }
     context.answer.ok(
       try call.system { () throws(Errno) in try Messages.send(fd, data, flags: flags, control: control, to: address) })
+  }
+
+  /// `[Count, Size, Flags, Salen]`: fewer where all would be more than one call receives.
+  @Sendable static func recvmmsg(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    let fd = try call.fd
+    let wanted = try call.integer(in: 1...Datagrams.most)
+    let size = min(try call.size(), most)
+    let flags = try call.flags()
+    let room = try call.size()
+    let count = min(wanted, max(1, most / max(1, size)))
+    let buffer = context.buffer(of: count * size)
+    var datagrams = Datagrams(count: count, size: size, addressRoom: room, in: buffer)
+    let received = try call.system { () throws(Errno) in try datagrams.receive(fd, flags: flags) }
+    context.answer.startOk(1)
+    if received > 0 { context.answer.withTerm { $0.listHeader(received) } }
+    for index in 0..<received {
+      context.answer.withTerm { $0.tupleHeader(2) }
+      context.answer.received(datagrams.length(index), in: datagrams.data(index))
+      context.answer.withTerm { $0.binary(datagrams.address(index)) }
+    }
+    context.answer.withTerm { $0.emptyList() }
+  }
+
+  /// `[[{Data, Sockaddr}], Flags]`
+  @Sendable static func sendmmsg(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    let fd = try call.fd
+    let messages = try call.list { (call) throws(Failure) in
+      try call.tuple(2) { (call) throws(Failure) in (data: try call.binary(), address: try call.binary()) }
+    }
+    let flags = try call.flags()
+    guard messages.count <= Datagrams.most else { throw .argument(1) }
+    var datagrams = Datagrams(messages)
+    context.answer.ok(try call.system { () throws(Errno) in try datagrams.send(fd, flags: flags) })
   }
 
   /// `[Length]`

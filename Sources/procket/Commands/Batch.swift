@@ -1,0 +1,52 @@
+import ErlangTerm
+import SystemCalls
+
+extension Commands {
+  /// Runs a function and writes its answer. What it brings is in `call.outgoing`: nothing where it fails.
+  static func run(_ function: String, _ call: inout Call, _ context: inout Context) {
+    do throws(Failure) {
+      guard let command = context.commands[function] else { throw .undefined }
+      guard context.channel.number >= 0 || function == "attach" else { throw .code(ENOTCONN) }
+      try call.check(arity: command.arity, takesDescriptor: command.takesDescriptor)
+      try command.run(&call, &context)
+    } catch {
+      context.answer.fail(error, function: function)
+      call.outgoing.removeAll()
+    }
+  }
+
+  /// `[[{Function, Args, [Index]}]]`: several calls, each about those of the descriptors that came along; a result for each,
+  /// `{Count, Result}`. The calls themselves may be batches, whose own may not.
+  @Sendable static func batch(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    guard context.batches < 2 else { throw .argument(1) }
+    let all = call.descriptors
+    let calls = try call.list { (call) throws(Failure) in
+      try call.tuple(3) { (call) throws(Failure) in
+        let function = try call.atom()
+        let arguments = try call.arguments()
+        let own = try call.list { (call) throws(Failure) in
+          let index = try call.integer(in: 0...Int.max)
+          guard index < all.count else { throw .argument(1) }
+          return all[all.startIndex + index]
+        }
+        return (function: function, arguments: arguments, descriptors: own[...])
+      }
+    }
+    context.batches += 1
+    context.answer.startOk(1)
+    if !calls.isEmpty { context.answer.withTerm { $0.listHeader(calls.count) } }
+    for one in calls {
+      let part = context.answer.beginResult()
+      var inner = Call(id: call.id, arguments: one.arguments, descriptors: one.descriptors)
+      run(one.function, &inner, &context)
+      if call.outgoing.count + inner.outgoing.count > Messages.mostDescriptors {
+        context.answer.fail(.code(EMFILE), function: one.function)
+        inner.outgoing.removeAll()
+      }
+      context.answer.endResult(part, descriptors: inner.outgoing.count)
+      call.outgoing.append(inner.outgoing.takeAll())
+    }
+    context.answer.withTerm { $0.emptyList() }
+    context.batches -= 1
+  }
+}

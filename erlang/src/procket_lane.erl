@@ -1,0 +1,164 @@
+%% @private
+%% The shortest way to a port process and back: a Unix socket on which one caller at a time sends a request and reads the
+%% answer itself, with no other process in between.
+%%
+%% Whoever has the lane stands in a table. One who finds it taken, or others waiting for a processor, goes through the server.
+%% A caller that dies or gives up leaves it taken, with an answer still to come: the server replaces it then.
+-module(procket_lane).
+
+-export([new_table/0, open/1, close/1, call/6, is_taken_by/2]).
+
+-export_type([lane/0]).
+
+-type lane() :: #{key := reference(), socket := socket:socket(), server := pid(), spins := non_neg_integer()}.
+
+-define(TABLE, ?MODULE).
+%% How often an answer is looked for before the caller sleeps until it comes: each takes about a microsecond.
+-define(SPINS, 40).
+%% Room for the most descriptors that come with a message: a header, and 4 bytes each.
+-define(CONTROL_SIZE, 16 + 4 * 254).
+
+-spec new_table() -> ok.
+new_table() ->
+    ?TABLE = ets:new(?TABLE, [named_table, public, {write_concurrency, true}]),
+    ok.
+
+%% The calling server's lane, of the end that its port process has sent.
+-spec open(procket:fd()) -> {ok, lane()} | {error, term()}.
+open(FD) ->
+    Opened = socket:open(FD, #{domain => local, type => stream, protocol => default, dup => true}),
+    _ = procket_fd:close(FD),
+    case Opened of
+        {ok, Socket} ->
+            {ok, #{key => make_ref(), socket => Socket, server => self(), spins => spins()}};
+        {error, _} = Error ->
+            Error
+    end.
+
+%% Each side polls on a processor of its own, or not at all.
+spins() ->
+    case procket_port:spin() > 0 andalso erlang:system_info(schedulers_online) > 1 of
+        true -> ?SPINS;
+        false -> 0
+    end.
+
+-spec close(lane()) -> ok.
+close(#{key := Key, socket := Socket}) ->
+    _ = socket:close(Socket),
+    free(Key).
+
+free(Key) ->
+    try
+        true = ets:delete(?TABLE, Key),
+        ok
+    catch
+        %% The application is stopping, and the table has gone.
+        error:badarg -> ok
+    end.
+
+-spec is_taken_by(pid(), lane()) -> boolean().
+is_taken_by(Pid, #{key := Key}) ->
+    ets:lookup(?TABLE, Key) =:= [{Key, Pid}].
+
+%% Calls, if the lane is free and nobody waits for a processor. `busy' and `unsent': nothing was sent.
+-spec call(lane(), Function :: atom(), Args :: [term()], [procket:fd()], Brings :: boolean(), timeout()) ->
+    {Result :: term(), [procket:fd()]} | {error, procket:posix()} | busy | unsent.
+call(Lane, Function, Args, FDs, Brings, Timeout) ->
+    case erlang:statistics(total_run_queue_lengths) =:= 0 andalso take(Lane) of
+        true -> exchange(Lane, term_to_binary({0, Function, Args}), FDs, Brings, Timeout);
+        false -> busy
+    end.
+
+take(#{key := Key, server := Server}) ->
+    try ets:insert_new(?TABLE, {Key, self()}) orelse ets:lookup(?TABLE, Key) of
+        true ->
+            true;
+        [{Key, Pid}] ->
+            _ = is_process_alive(Pid) orelse procket_port:replace_lane(Server, Pid),
+            false;
+        [] ->
+            false
+    catch
+        %% The application is stopping, and the table has gone.
+        error:badarg -> false
+    end.
+
+exchange(#{key := Key, socket := Socket, server := Server, spins := Spins}, Request, FDs, Brings, Timeout) ->
+    case procket_channel:send(Socket, <<(byte_size(Request)):32>>, Request, FDs, Timeout) of
+        ok ->
+            case answer(Socket, Brings, Spins, Timeout) of
+                {ok, Answer, New} ->
+                    ok = free(Key),
+                    result(binary_to_term(Answer), New);
+                unsent ->
+                    ok = free(Key),
+                    unsent;
+                {error, _} = Error ->
+                    ok = procket_port:replace_lane(Server, self()),
+                    Error
+            end;
+        {error, etimedout} = Error ->
+            ok = procket_port:replace_lane(Server, self()),
+            Error;
+        {error, Reason} ->
+            ok = free(Key),
+            case lists:member(Reason, [closed, epipe, econnreset]) of
+                true -> unsent;
+                false -> {error, Reason}
+            end
+    end.
+
+result({0, Result}, []) ->
+    {Result, []};
+result({0, Result, Count}, FDs) when length(FDs) =:= Count ->
+    {Result, FDs};
+result({0, _Result, _Count}, FDs) ->
+    lists:foreach(fun procket_fd:close/1, FDs),
+    {error, emfile}.
+
+%% The first bytes are looked for again and again; with them come the descriptors.
+answer(Socket, Brings, Spins, Timeout) ->
+    case receive_some(Socket, Brings, 0) of
+        {error, timeout} when Spins > 0 -> answer(Socket, Brings, Spins - 1, Timeout);
+        {error, timeout} -> rest(Socket, receive_some(Socket, Brings, Timeout), Timeout);
+        Received -> rest(Socket, Received, Timeout)
+    end.
+
+receive_some(Socket, false, Timeout) ->
+    case socket:recv(Socket, 0, [], Timeout) of
+        {ok, Bytes} -> {ok, Bytes, []};
+        {error, _} = Error -> Error
+    end;
+receive_some(Socket, true, Timeout) ->
+    case socket:recvmsg(Socket, 0, ?CONTROL_SIZE, [cmsg_cloexec], Timeout) of
+        {ok, #{iov := [], ctrl := []}} -> {error, closed};
+        {ok, #{iov := Iov, ctrl := Control}} -> {ok, iolist_to_binary(Iov), procket_channel:fds(Control)};
+        {error, _} = Error -> Error
+    end.
+
+rest(_Socket, {ok, <<Size:32, Answer:Size/binary>>, FDs}, _Timeout) ->
+    {ok, Answer, FDs};
+rest(Socket, {ok, <<Size:32, Begun/binary>>, FDs}, Timeout) ->
+    case socket:recv(Socket, Size - byte_size(Begun), [], Timeout) of
+        {ok, Bytes} ->
+            {ok, <<Begun/binary, Bytes/binary>>, FDs};
+        Failed ->
+            lists:foreach(fun procket_fd:close/1, FDs),
+            failed(Failed)
+    end;
+rest(Socket, {ok, Begun, FDs}, Timeout) ->
+    case socket:recv(Socket, 4 - byte_size(Begun), [], Timeout) of
+        {ok, Bytes} ->
+            rest(Socket, {ok, <<Begun/binary, Bytes/binary>>, FDs}, Timeout);
+        Failed ->
+            lists:foreach(fun procket_fd:close/1, FDs),
+            failed(Failed)
+    end;
+rest(_Socket, Failed, _Timeout) ->
+    failed(Failed).
+
+%% The port process has ended, and left the request unread.
+failed({error, econnreset}) -> unsent;
+failed({error, timeout}) -> {error, etimedout};
+failed({error, {timeout, _}}) -> {error, etimedout};
+failed({error, _}) -> {error, epipe}.

@@ -1,0 +1,250 @@
+%% @private
+%% What each call asks of the worker: a function of the wire, its arguments, the descriptors that go with it, and what becomes
+%% of the answer. {@link procket} makes one of these at a time, `procket:call/1' several.
+%%
+%% What is exported with the name and arity of a function of {@link procket} can stand in `procket:call/1'.
+-module(procket_request).
+
+-export([socket/3, bind/2, connect/2, listen/1, listen/2, accept/1, accept/2, getsockname/2]).
+-export([recv/2, recvfrom/2, recvfrom/4, recvmsg/4, recvmsg/5, recvmmsg/5]).
+-export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5, sendmmsg/3]).
+-export([read/2, write/2, writev/2]).
+-export([setsockopt/4, getsockopt/4, ioctl/3, set_sock_nonblock/1, setns/1, setns/2]).
+-export([batch/1]).
+-export([brings_descriptors/1, decode/4]).
+
+-export_type([request/0]).
+
+-type request() :: {Function :: atom(), Args :: [term()], [procket:fd()], decode()}.
+-type decode() ::
+    result
+    | fun((Result :: term()) -> term())
+    %% The answer may bring descriptors.
+    | fun((Result :: term(), [procket:fd()]) -> term()).
+
+-define(BACKLOG, 128).
+%% No more than this of a stream is sent with one call, in bytes: a request has to hold it.
+-define(LIMIT, 8_388_608).
+%% The most messages that one call sends or receives: UIO_MAXIOV of Linux.
+-define(MOST_MESSAGES, 1024).
+-define(is_fd(FD), (is_integer(FD) andalso FD >= 0)).
+-define(is_size(N), (is_integer(N) andalso N >= 0)).
+-define(is_int32(N), (is_integer(N) andalso N >= -16#80000000 andalso N =< 16#7fffffff)).
+-define(is_constant(C), (is_atom(C) orelse ?is_int32(C))).
+
+%% Whether the answer may bring descriptors.
+-spec brings_descriptors(decode()) -> boolean().
+brings_descriptors(Decode) -> is_function(Decode, 2).
+
+%% What the caller gets for what the worker has answered. An argument that the worker does not take raises `badarg'.
+-spec decode(atom(), decode(), Result :: term(), [procket:fd()]) -> term().
+decode(Function, _, {error, {badarg, N}}, _) -> procket_error:badarg({Function, N});
+decode(_, _, {error, {undef, _}}, _) -> {error, enosys};
+decode(_, Decode, Result, FDs) when is_function(Decode, 2) -> Decode(Result, FDs);
+decode(_, _, {error, _} = Error, []) -> Error;
+decode(_, result, Result, []) -> Result;
+decode(_, Decode, Result, []) -> Decode(Result).
+
+-spec socket(procket:family(), procket:type(), procket:protocol()) -> request().
+socket(Family, Type, Protocol) ->
+    {F, T, P} = procket_open:socket_numbers(Family, Type, Protocol),
+    {socket, [F, T, P], [], fun one_descriptor/2}.
+
+one_descriptor(ok, [FD]) -> {ok, FD};
+one_descriptor({error, _} = Error, []) -> Error.
+
+-spec bind(procket:fd(), binary()) -> request().
+bind(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
+    {bind, [Sockaddr], [FD], result}.
+
+-spec connect(procket:fd(), binary()) -> request().
+connect(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
+    {connect, [Sockaddr], [FD], result}.
+
+-spec listen(procket:fd()) -> request().
+listen(FD) ->
+    listen(FD, ?BACKLOG).
+
+-spec listen(procket:fd(), integer()) -> request().
+listen(FD, Backlog) when ?is_fd(FD), ?is_int32(Backlog) ->
+    {listen, [Backlog], [FD], result}.
+
+-spec accept(procket:fd()) -> request().
+accept(FD) when ?is_fd(FD) ->
+    {accept, [0], [FD], fun
+        ({ok, <<>>}, [FD2]) -> {ok, FD2};
+        ({error, _} = Error, []) -> Error
+    end}.
+
+-spec accept(procket:fd(), non_neg_integer()) -> request().
+accept(FD, Salen) when ?is_fd(FD), ?is_size(Salen) ->
+    {accept, [Salen], [FD], fun
+        ({ok, Sockaddr}, [FD2]) -> {ok, FD2, Sockaddr};
+        ({error, _} = Error, []) -> Error
+    end}.
+
+-spec getsockname(procket:fd(), binary()) -> request().
+getsockname(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
+    {getsockname, [byte_size(Sockaddr)], [FD], result}.
+
+-spec recv(procket:fd(), non_neg_integer()) -> request().
+recv(FD, Size) ->
+    recvfrom(FD, Size).
+
+-spec recvfrom(procket:fd(), non_neg_integer()) -> request().
+recvfrom(FD, Size) when ?is_fd(FD), ?is_size(Size) ->
+    {recvfrom, [Size, 0, 0], [FD], fun({ok, Data, <<>>}) -> {ok, Data} end}.
+
+-spec recvfrom(procket:fd(), non_neg_integer(), integer(), non_neg_integer()) -> request().
+recvfrom(FD, Size, Flags, Salen) when ?is_fd(FD), ?is_size(Size), ?is_int32(Flags), ?is_size(Salen) ->
+    {recvfrom, [Size, Flags, Salen], [FD], result}.
+
+-spec recvmsg(procket:fd(), non_neg_integer(), integer(), non_neg_integer()) -> request().
+recvmsg(FD, Size, Flags, CtrlSize) ->
+    {recvmsg, Args, FDs, Decode} = recvmsg(FD, Size, Flags, CtrlSize, 0),
+    {recvmsg, Args, FDs, without_address(Decode)}.
+
+without_address(result) ->
+    fun({ok, Data, MsgFlags, Control, <<>>}) -> {ok, Data, MsgFlags, Control} end;
+without_address(Decode) ->
+    fun(Result, New) ->
+        case Decode(Result, New) of
+            {ok, Data, MsgFlags, Control, <<>>} -> {ok, Data, MsgFlags, Control};
+            {error, _} = Error -> Error
+        end
+    end.
+
+-spec recvmsg(procket:fd(), non_neg_integer(), integer(), non_neg_integer(), non_neg_integer()) -> request().
+recvmsg(FD, Size, Flags, CtrlSize, Salen) when
+    ?is_fd(FD), ?is_size(Size), ?is_int32(Flags), ?is_size(CtrlSize), ?is_size(Salen)
+->
+    {recvmsg, [Size, Flags, CtrlSize, Salen], [FD], procket_message:received(CtrlSize)}.
+
+-spec recvmmsg(procket:fd(), pos_integer(), non_neg_integer(), integer(), non_neg_integer()) -> request().
+recvmmsg(FD, Count, Size, Flags, Salen) when
+    ?is_fd(FD), is_integer(Count), Count > 0, ?is_size(Size), ?is_int32(Flags), ?is_size(Salen)
+->
+    {recvmmsg, [min(Count, ?MOST_MESSAGES), Size, Flags, Salen], [FD], result}.
+
+-spec sendto(procket:fd(), binary()) -> request().
+sendto(FD, Data) ->
+    sendto(FD, Data, 0).
+
+-spec sendto(procket:fd(), binary(), integer()) -> request().
+sendto(FD, Data, Flags) ->
+    sendto(FD, Data, Flags, <<>>).
+
+-spec sendto(procket:fd(), binary(), integer(), binary()) -> request().
+sendto(FD, Data, Flags, Sockaddr) when ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_binary(Sockaddr) ->
+    {sendto, [head(Data), Flags, Sockaddr], [FD], sent(Data)}.
+
+-spec sendmsg(procket:fd(), binary(), integer(), [procket:control()]) -> request().
+sendmsg(FD, Data, Flags, Ctrl) ->
+    sendmsg(FD, Data, Flags, Ctrl, <<>>).
+
+-spec sendmsg(procket:fd(), binary(), integer(), [procket:control()], binary()) -> request().
+sendmsg(FD, Data, Flags, Ctrl, Sockaddr) when
+    ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_list(Ctrl), is_binary(Sockaddr)
+->
+    {Control, FDs} = procket_message:detach(Ctrl),
+    {sendmsg, [head(Data), Flags, Control, Sockaddr], [FD | FDs], sent(Data)}.
+
+-spec sendmmsg(procket:fd(), [{binary(), binary()}], integer()) -> request().
+sendmmsg(FD, Messages, Flags) when ?is_fd(FD), is_list(Messages), ?is_int32(Flags) ->
+    {sendmmsg, [messages(Messages, ?MOST_MESSAGES, ?LIMIT), Flags], [FD], result}.
+
+%% As many messages as one call takes: the first ones.
+messages([{Data, Sockaddr} | Messages], Count, Room) when is_binary(Data), is_binary(Sockaddr) ->
+    Left = Room - byte_size(Data),
+    case Count =:= ?MOST_MESSAGES orelse Count > 0 andalso Left >= 0 of
+        true -> [{Data, Sockaddr} | messages(Messages, Count - 1, Left)];
+        false -> []
+    end;
+messages([], _Count, _Room) ->
+    [];
+messages(Messages, _Count, _Room) ->
+    procket_error:badarg({messages, Messages}).
+
+-spec read(procket:fd(), non_neg_integer()) -> request().
+read(FD, Length) when ?is_fd(FD), ?is_size(Length) ->
+    {read, [Length], [FD], result}.
+
+-spec write(procket:fd(), binary() | [binary()]) -> request().
+write(FD, Data) when ?is_fd(FD), is_binary(Data) ->
+    {write, [head(Data)], [FD], sent(Data)};
+write(FD, Data) when is_list(Data) ->
+    writev(FD, Data).
+
+-spec writev(procket:fd(), [binary()]) -> request().
+writev(FD, Data) when is_list(Data) ->
+    write(FD, iolist_to_binary(Data)).
+
+%% What one call sends of `Data'.
+head(<<Head:?LIMIT/binary, _/binary>>) -> Head;
+head(Data) -> Data.
+
+%% `ok' when all was sent.
+sent(Data) ->
+    Size = byte_size(Data),
+    fun
+        ({ok, Sent}) when Sent =:= Size -> ok;
+        ({ok, Sent}) -> {ok, Sent}
+    end.
+
+-spec setsockopt(procket:fd(), procket:constant(), procket:constant(), binary()) -> request().
+setsockopt(FD, Level, Opt, Value) when ?is_fd(FD), ?is_constant(Level), ?is_constant(Opt), is_binary(Value) ->
+    {setsockopt, [Level, Opt, Value], [FD], result}.
+
+-spec getsockopt(procket:fd(), procket:constant(), procket:constant(), binary()) -> request().
+getsockopt(FD, Level, Opt, Value) when ?is_fd(FD), ?is_constant(Level), ?is_constant(Opt), is_binary(Value) ->
+    {getsockopt, [Level, Opt, Value], [FD], result}.
+
+-spec ioctl(procket:fd(), integer(), binary() | integer()) -> request().
+ioctl(FD, Request, Arg) when ?is_fd(FD), is_integer(Request), (is_binary(Arg) orelse is_integer(Arg)) ->
+    {ioctl, [Request, Arg], [FD], result}.
+
+-spec set_sock_nonblock(procket:fd()) -> request().
+set_sock_nonblock(FD) when ?is_fd(FD) ->
+    {set_sock_nonblock, [], [FD], fun
+        (ok, []) -> ok;
+        ({error, Reason}, []) -> Reason
+    end}.
+
+-spec setns(file:filename()) -> request().
+setns(Path) ->
+    setns(Path, 0).
+
+-spec setns(file:filename(), integer()) -> request().
+setns(Path, NsType) when (is_list(Path) orelse is_binary(Path)), ?is_int32(NsType) ->
+    {setns, [unicode:characters_to_binary(Path), NsType], [], result}.
+
+%% Several calls in one exchange.
+-spec batch([{atom(), [term()]}]) -> request().
+batch(Calls) ->
+    Requests = [request(Call) || Call <- Calls],
+    {Args, FDs} = procket_batch:request([{Function, Args, FDs} || {Function, Args, FDs, _} <- Requests]),
+    {batch, [Args], FDs, fun
+        ({ok, Results}, New) ->
+            %% A bad argument raises: then nobody has what the other calls brought.
+            try
+                [
+                    decode(Function, Decode, Result, Own)
+                 || {{Function, _, _, Decode}, {Result, Own}} <- lists:zip(Requests, procket_batch:split(Results, New))
+                ]
+            catch
+                Class:Reason:Stack ->
+                    lists:foreach(fun procket_fd:close/1, New),
+                    erlang:raise(Class, Reason, Stack)
+            end;
+        ({error, _} = Error, []) ->
+            Error
+    end}.
+
+request({Function, Args} = Call) when is_atom(Function), is_list(Args) ->
+    Known = erlang:function_exported(?MODULE, Function, length(Args)) andalso not lists:member(Function, [batch, brings_descriptors, decode]),
+    case Known of
+        true -> apply(?MODULE, Function, Args);
+        false -> procket_error:badarg({call, Call})
+    end;
+request(Call) ->
+    procket_error:badarg({call, Call}).

@@ -1,0 +1,76 @@
+%% @private
+%% The calls that may bring descriptors, each from its request until its caller has taken what came: where the caller
+%% ends or gives up before, the descriptors are closed.
+-module(procket_untaken).
+
+-export([new/0, add/3, deliver/4, remove/2, close/2, down/2, close_all/1]).
+
+-export_type([untaken/0]).
+
+-type id() :: reference().
+%% An alias of the caller.
+-type untaken() :: {
+    #{id() => {Monitor :: reference(), pending | [procket:fd()]}},
+    #{Monitor :: reference() => id()}
+}.
+
+-spec new() -> untaken().
+new() ->
+    {#{}, #{}}.
+
+-spec add(id(), Caller :: pid(), untaken()) -> untaken().
+add(Id, Caller, {Calls, Monitors}) ->
+    Monitor = monitor(process, Caller),
+    {Calls#{Id => {Monitor, pending}}, Monitors#{Monitor => Id}}.
+
+%% Sends an answer to its caller. It stays here as long as it has descriptors.
+-spec deliver(id(), Result :: term(), [procket:fd()], untaken()) -> untaken().
+deliver(Id, Result, [], Untaken) ->
+    Id ! {Id, Result, []},
+    remove(Id, Untaken);
+deliver(Id, Result, FDs, {Calls, Monitors} = Untaken) ->
+    case Calls of
+        #{Id := {Monitor, pending}} ->
+            Id ! {Id, Result, FDs},
+            {Calls#{Id := {Monitor, FDs}}, Monitors};
+        #{} ->
+            lists:foreach(fun procket_fd:close/1, FDs),
+            Untaken
+    end.
+
+%% The caller has what came.
+-spec remove(id(), untaken()) -> untaken().
+remove(Id, {Calls, Monitors} = Untaken) ->
+    case Calls of
+        #{Id := {Monitor, _}} ->
+            true = demonitor(Monitor, [flush]),
+            {maps:remove(Id, Calls), maps:remove(Monitor, Monitors)};
+        #{} ->
+            Untaken
+    end.
+
+%% The caller wants nothing any more.
+-spec close(id(), untaken()) -> untaken().
+close(Id, {Calls, _} = Untaken) ->
+    case Calls of
+        #{Id := Call} ->
+            close_call(Id, Call),
+            remove(Id, Untaken);
+        #{} ->
+            Untaken
+    end.
+
+%% A process has ended.
+-spec down(Monitor :: reference(), untaken()) -> untaken().
+down(Monitor, {_, Monitors} = Untaken) ->
+    case Monitors of
+        #{Monitor := Id} -> close(Id, Untaken);
+        #{} -> Untaken
+    end.
+
+-spec close_all(untaken()) -> ok.
+close_all({Calls, _}) ->
+    maps:foreach(fun close_call/2, Calls).
+
+close_call(_Id, {_Monitor, pending}) -> ok;
+close_call(_Id, {_Monitor, FDs}) -> lists:foreach(fun procket_fd:close/1, FDs).

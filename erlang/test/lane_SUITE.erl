@@ -1,0 +1,220 @@
+%% The ways to a port process: the lane, the server with its batches, and what happens when a caller or the process fails on one.
+-module(lane_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [
+        lane_is_used, server_when_lane_is_taken, holder_killed, holder_gave_up, descriptors_of_a_killed_holder, stopping_in_a_call,
+        long_answers, callers_in_batches, bad_descriptor_in_a_batch, descriptors_in_batches, no_spin, sleeps_when_idle
+    ].
+
+suite() ->
+    [{timetrap, {minutes, 2}}].
+
+init_per_suite(Config) -> Config.
+
+end_per_suite(_Config) ->
+    _ = application:stop(procket).
+
+init_per_testcase(_, Config) ->
+    _ = application:stop(procket),
+    ?assertEqual(eacces, procket:errno_id(13)),
+    _ = procket_test:lane(),
+    Config.
+
+end_per_testcase(_, _Config) ->
+    [application:unset_env(procket, Key) || Key <- [timeout, spin]],
+    ok.
+
+%% A call over the lane; others may keep the processors busy.
+on_lane(Function, Args, FDs, Brings, Timeout) ->
+    case procket_lane:call(procket_test:lane(), Function, Args, FDs, Brings, Timeout) of
+        busy ->
+            timer:sleep(1),
+            on_lane(Function, Args, FDs, Brings, Timeout);
+        Result ->
+            Result
+    end.
+
+lane_is_used(_Config) ->
+    ?assertEqual({{ok, eacces}, []}, on_lane(errno_id, [13], [], false, 5000)),
+    {ok, [FD]} = on_lane(socket, [2, 2, 17], [], true, 5000),
+    {{ok, Name}, []} = on_lane(getsockname, [16], [FD], false, 5000),
+    ?assertEqual({ok, Name}, procket:getsockname(FD, <<0:128>>)),
+    ?assertEqual({error, ebadf}, on_lane(getsockname, [16], [9999], false, 5000)),
+    ?assertEqual({{error, {undef, nothing}}, []}, on_lane(nothing, [], [], false, 5000)),
+    ok = procket:close(FD).
+
+%% Whoever finds the lane taken is served all the same.
+server_when_lane_is_taken(_Config) ->
+    Holder = holding(),
+    ?assertEqual(busy, procket_lane:call(procket_test:lane(), errno_id, [13], [], false, 5000)),
+    ?assertEqual(eacces, procket:errno_id(13)),
+    {ok, FD} = procket:socket(inet, dgram, udp),
+    ok = procket:close(FD),
+    Holder ! free.
+
+%% A process that has the lane and does nothing with it.
+holding() ->
+    #{key := Key} = procket_test:lane(),
+    Self = self(),
+    Pid = spawn(fun() ->
+        true = ets:insert_new(procket_lane, {Key, self()}),
+        Self ! {self(), holds},
+        receive free -> true = ets:delete(procket_lane, Key) end
+    end),
+    receive {Pid, holds} -> Pid end.
+
+holder_killed(_Config) ->
+    Lane = procket_test:lane(),
+    Holder = holding(),
+    exit(Holder, kill),
+    procket_test:wait_until(fun() ->
+        ?assertEqual(eacces, procket:errno_id(13)),
+        procket_test:lane() =/= Lane
+    end),
+    ?assertEqual({{ok, eacces}, []}, on_lane(errno_id, [13], [], false, 5000)).
+
+%% A caller that has waited for too long leaves an answer behind, which nobody else may take for its own.
+holder_gave_up(_Config) ->
+    Lane = procket_test:lane(),
+    Worker = procket_test:os_pid(worker),
+    _ = procket_test:sh_ok("kill -STOP " ++ Worker),
+    ?assertEqual({error, etimedout}, on_lane(errno_id, [13], [], false, 50)),
+    _ = procket_test:sh_ok("kill -CONT " ++ Worker),
+    procket_test:wait_until(fun() -> procket_test:lane() =/= Lane end),
+    ?assertEqual({{ok, eperm}, []}, on_lane(errno_id, [1], [], false, 5000)).
+
+descriptors_of_a_killed_holder(_Config) ->
+    {ok, FD} = procket:socket(inet, dgram, udp),
+    ok = procket:close(FD),
+    Worker = procket_test:os_pid(worker),
+    Before = procket_test:settled(fun() -> {procket_test:open_fds(), procket_test:open_fds(Worker)} end),
+    _ = procket_test:sh_ok("kill -STOP " ++ Worker),
+    {Pid, Monitor} = spawn_monitor(fun() -> on_lane(socket, [2, 2, 17], [], true, 5000) end),
+    timer:sleep(100),
+    exit(Pid, kill),
+    receive {'DOWN', Monitor, process, Pid, killed} -> ok end,
+    _ = procket_test:sh_ok("kill -CONT " ++ Worker),
+    procket_test:wait_until(fun() ->
+        ?assertEqual(eacces, procket:errno_id(13)),
+        {procket_test:open_fds(), procket_test:open_fds(Worker)} =:= Before
+    end).
+
+stopping_in_a_call(_Config) ->
+    Worker = procket_test:os_pid(worker),
+    _ = procket_test:sh_ok("kill -STOP " ++ Worker),
+    Self = self(),
+    Calls = [spawn_link(fun() -> Self ! {self(), procket:socket(inet, dgram, udp)} end) || _ <- lists:seq(1, 10)],
+    timer:sleep(100),
+    ok = application:stop(procket),
+    _ = procket_test:sh("kill -CONT " ++ Worker),
+    %% Some were sent and have no answer; the others start the application again.
+    [receive {Pid, {ok, FD}} -> procket:close(FD); {Pid, Error} -> ?assertEqual({error, epipe}, Error) end || Pid <- Calls].
+
+%% Longer than what the socket takes at once, on both ways.
+long_answers(_Config) ->
+    {ok, Reader, Writer} = stream(),
+    [
+        begin
+            Data = rand:bytes(Size),
+            ?assert(Data =:= through(Writer, Reader, Data))
+        end
+     || Size <- [1, 4091, 8192, 65_536, 300_000, 2_000_000]
+    ],
+    lists:foreach(fun procket:close/1, [Reader, Writer]).
+
+stream() ->
+    {ok, Listener} = procket:open(0, [{ip, {127, 0, 0, 1}}, {backlog, 1}]),
+    {ok, Name} = procket:getsockname(Listener, <<0:128>>),
+    {ok, Writer} = procket:socket(inet, stream, tcp),
+    _ = procket:connect(Writer, Name),
+    ok = procket:select(Listener, read),
+    receive {procket, Listener, ready, read} -> ok end,
+    {ok, Reader} = procket:accept(Listener),
+    ok = procket:close(Listener),
+    {ok, Reader, Writer}.
+
+through(Writer, Reader, Data) ->
+    through(Writer, Reader, Data, byte_size(Data), []).
+
+through(_Writer, _Reader, <<>>, 0, Received) ->
+    iolist_to_binary(lists:reverse(Received));
+through(Writer, Reader, Data, Missing, Received) ->
+    Left = written(procket:write(Writer, Data), Data),
+    case procket:read(Reader, 4_000_000) of
+        {ok, More} ->
+            through(Writer, Reader, Left, Missing - byte_size(More), [More | Received]);
+        {error, eagain} ->
+            ok = procket:select(Reader, read),
+            receive {procket, Reader, ready, read} -> through(Writer, Reader, Left, Missing, Received) end
+    end.
+
+written(ok, _Data) -> <<>>;
+written({ok, Count}, Data) -> binary:part(Data, Count, byte_size(Data) - Count);
+written({error, eagain}, Data) -> Data.
+
+%% While the worker stands still, calls gather; each gets its own answer.
+gathered(Calls) ->
+    Worker = procket_test:os_pid(worker),
+    Holder = holding(),
+    Server = server(),
+    ok = sys:suspend(Server),
+    Self = self(),
+    Pids = [{spawn_link(fun() -> Self ! {self(), Call()} end), Call} || Call <- Calls],
+    procket_test:wait_until(fun() -> {message_queue_len, N} = process_info(Server, message_queue_len), N >= length(Calls) end),
+    ok = sys:resume(Server),
+    Results = [receive {Pid, Result} -> Result end || {Pid, _} <- Pids],
+    Holder ! free,
+    ?assertEqual(Worker, procket_test:os_pid(worker)),
+    Results.
+
+server() ->
+    {ok, #{server := Server}} = procket_ports:get(worker),
+    Server.
+
+callers_in_batches(_Config) ->
+    Numbers = lists:seq(1, 1000),
+    Expected = [procket:errno_id(N) || N <- Numbers],
+    ?assertEqual(Expected, gathered([fun() -> procket:errno_id(N) end || N <- Numbers])).
+
+bad_descriptor_in_a_batch(_Config) ->
+    {ok, FD} = procket:socket(inet, dgram, udp),
+    Good = procket:getsockname(FD, <<0:128>>),
+    Calls = [fun() -> procket:getsockname(case N rem 3 of 0 -> 9999; _ -> FD end, <<0:128>>) end || N <- lists:seq(1, 300)],
+    Expected = [case N rem 3 of 0 -> {error, ebadf}; _ -> Good end || N <- lists:seq(1, 300)],
+    ?assertEqual(Expected, gathered(Calls)),
+    ok = procket:close(FD).
+
+descriptors_in_batches(_Config) ->
+    Before = procket_test:open_fds(),
+    Results = gathered([fun() -> procket:socket(inet, dgram, udp) end || _ <- lists:seq(1, 400)]),
+    FDs = [FD || {ok, FD} <- Results],
+    ?assertEqual(400, length(lists:usort(FDs))),
+    lists:foreach(fun procket:close/1, FDs),
+    procket_test:wait_until(fun() -> procket_test:open_fds() =:= Before end).
+
+no_spin(_Config) ->
+    ok = application:stop(procket),
+    application:set_env(procket, spin, 0),
+    ?assertEqual(eacces, procket:errno_id(13)),
+    ?assertMatch(#{spins := 0}, procket_test:lane()),
+    [?assertEqual(eperm, procket:errno_id(1)) || _ <- lists:seq(1, 1000)].
+
+%% After calls that came close together: no processor time is used once they have ended.
+sleeps_when_idle(_Config) ->
+    {ok, FD} = procket:open(0, [{protocol, udp}]),
+    [{ok, _} = procket:getsockname(FD, <<>>) || _ <- lists:seq(1, 10_000)],
+    ok = procket:close(FD),
+    timer:sleep(1000),
+    Pids = [procket_test:os_pid(Role) || Role <- [worker, opener]],
+    Before = [ticks(Pid) || Pid <- Pids],
+    timer:sleep(2000),
+    ?assertEqual(Before, [ticks(Pid) || Pid <- Pids]).
+
+ticks(Pid) ->
+    {ok, Stat} = file:read_file("/proc/" ++ Pid ++ "/stat"),
+    [_, Fields] = binary:split(Stat, <<") ">>),
+    [UserTime, SystemTime] = lists:sublist(binary:split(Fields, <<" ">>, [global]), 12, 2),
+    binary_to_integer(UserTime) + binary_to_integer(SystemTime).
