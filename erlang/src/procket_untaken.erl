@@ -14,7 +14,7 @@
     #{Monitor :: reference() => id()}
 }.
 
--spec new() -> untaken().
+-spec new() -> {#{}, #{}}.
 new() ->
     {#{}, #{}}.
 
