@@ -12,4 +12,7 @@ public enum Clock {
 public enum Processors {
   /// How many this process may run on: sched_getaffinity(2).
   public static var available: Int { Int(procket_processors()) }
+
+  /// Lets another have this one, if any waits for it. The corresponding C function is `sched_yield`.
+  public static func yield() { _ = sched_yield() }
 }

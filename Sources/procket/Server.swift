@@ -68,6 +68,7 @@ struct Server: ~Copyable {
         context.spin.hit()
         return true
       }
+      Processors.yield()
     } while Clock.monotonic() < deadline
     return false
   }

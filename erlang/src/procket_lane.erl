@@ -2,7 +2,8 @@
 %% The shortest way to a port process and back: a Unix socket on which one caller at a time sends a request and reads the
 %% answer itself, with no other process in between.
 %%
-%% Whoever has the lane stands in a table. One who finds it taken, or others waiting for a processor, goes through the server.
+%% Whoever has the lane stands in a table. One who finds it taken, or others waiting for a processor, goes through the server: so
+%% does everyone where answers do not come while the caller polls for them.
 %% A caller that dies or gives up leaves it taken, with an answer still to come: the server replaces it then.
 -module(procket_lane).
 
@@ -10,11 +11,14 @@
 
 -export_type([lane/0]).
 
--type lane() :: #{key := reference(), socket := socket:socket(), server := pid(), spins := non_neg_integer()}.
+-type lane() :: #{key := reference(), socket := socket:socket(), server := pid(), misses := atomics:atomics_ref(), polls := boolean()}.
 
 -define(TABLE, ?MODULE).
 %% How often an answer is looked for before the caller sleeps until it comes: each takes about a microsecond.
 -define(SPINS, 40).
+%% After so many answers in a row that did not come so soon the lane is tried only now and then: others use the processors.
+-define(PATIENCE, 4).
+-define(RETRY, 32).
 %% Room for the most descriptors that come with a message: a header, and 4 bytes each.
 -define(CONTROL_SIZE, 16 + 4 * 254).
 
@@ -30,16 +34,11 @@ open(FD) ->
     _ = procket_fd:close(FD),
     case Opened of
         {ok, Socket} ->
-            {ok, #{key => make_ref(), socket => Socket, server => self(), spins => spins()}};
+            %% Each side polls on a processor of its own, or not at all.
+            Polls = procket_port:spin() > 0 andalso erlang:system_info(schedulers_online) > 1,
+            {ok, #{key => make_ref(), socket => Socket, server => self(), misses => atomics:new(1, []), polls => Polls}};
         {error, _} = Error ->
             Error
-    end.
-
-%% Each side polls on a processor of its own, or not at all.
-spins() ->
-    case procket_port:spin() > 0 andalso erlang:system_info(schedulers_online) > 1 of
-        true -> ?SPINS;
-        false -> 0
     end.
 
 -spec close(lane()) -> ok.
@@ -60,13 +59,24 @@ free(Key) ->
 is_taken_by(Pid, #{key := Key}) ->
     ets:lookup(?TABLE, Key) =:= [{Key, Pid}].
 
-%% Calls, if the lane is free and nobody waits for a processor. `busy' and `unsent': nothing was sent.
+%% Calls, if it is of use, nobody waits for a processor, and the lane is free. `busy' and `unsent': nothing was sent.
 -spec call(lane(), Function :: atom(), Args :: [term()], [procket:fd()], Brings :: boolean(), timeout()) ->
     {Result :: term(), [procket:fd()]} | {error, procket:posix()} | busy | unsent.
 call(Lane, Function, Args, FDs, Brings, Timeout) ->
-    case erlang:statistics(total_run_queue_lengths) =:= 0 andalso take(Lane) of
+    case is_of_use(Lane) andalso erlang:statistics(total_run_queue_lengths) =:= 0 andalso take(Lane) of
         true -> exchange(Lane, term_to_binary({0, Function, Args}), FDs, Brings, Timeout);
         false -> busy
+    end.
+
+is_of_use(#{polls := false}) ->
+    false;
+is_of_use(#{misses := Misses}) ->
+    case atomics:get(Misses, 1) of
+        Few when Few < ?PATIENCE -> true;
+        Many when Many rem ?RETRY =:= 0 -> true;
+        _ ->
+            ok = atomics:add(Misses, 1, 1),
+            false
     end.
 
 take(#{key := Key, server := Server}) ->
@@ -83,10 +93,10 @@ take(#{key := Key, server := Server}) ->
         error:badarg -> false
     end.
 
-exchange(#{key := Key, socket := Socket, server := Server, spins := Spins}, Request, FDs, Brings, Timeout) ->
+exchange(#{key := Key, socket := Socket, server := Server, misses := Misses}, Request, FDs, Brings, Timeout) ->
     case procket_channel:send(Socket, <<(byte_size(Request)):32>>, Request, FDs, Timeout) of
         ok ->
-            case answer(Socket, Brings, Spins, Timeout) of
+            case answer(Socket, Brings, Misses, ?SPINS, Timeout) of
                 {ok, Answer, New} ->
                     ok = free(Key),
                     result(binary_to_term(Answer), New);
@@ -117,11 +127,16 @@ result({0, _Result, _Count}, FDs) ->
     {error, emfile}.
 
 %% The first bytes are looked for again and again; with them come the descriptors.
-answer(Socket, Brings, Spins, Timeout) ->
+answer(Socket, Brings, Misses, Spins, Timeout) ->
     case receive_some(Socket, Brings, 0) of
-        {error, timeout} when Spins > 0 -> answer(Socket, Brings, Spins - 1, Timeout);
-        {error, timeout} -> rest(Socket, receive_some(Socket, Brings, Timeout), Timeout);
-        Received -> rest(Socket, Received, Timeout)
+        {error, timeout} when Spins > 0 ->
+            answer(Socket, Brings, Misses, Spins - 1, Timeout);
+        {error, timeout} ->
+            ok = atomics:add(Misses, 1, 1),
+            rest(Socket, receive_some(Socket, Brings, Timeout), Timeout);
+        Received ->
+            ok = atomics:put(Misses, 1, 0),
+            rest(Socket, Received, Timeout)
     end.
 
 receive_some(Socket, false, Timeout) ->
