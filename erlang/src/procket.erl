@@ -14,12 +14,17 @@
 %% <ul>
 %% <li>`{error, epipe}': the port process ended during the call; the next call starts another;</li>
 %% <li>`{error, etimedout}': it gave no answer within the application's `timeout' (milliseconds, default 5000);</li>
-%% <li>`{error, emfile}': the BEAM or the port process has no room for another descriptor.</li>
+%% <li>`{error, emfile}': the BEAM or the port process has no room for another descriptor;</li>
+%% <li>`{error, enoent}', `{error, eacces}': the executable {@link progname/0} is not there, or may not be executed;</li>
+%% <li>`{error, eproto}': it is of another version than the modules, or no port program of this project.</li>
 %% </ul>
+%% What is behind the last two, and behind a port process that ended, is said through `logger' with the domain `[procket]'.
+%%
 %% An argument of the wrong type or out of its range raises `badarg' or `function_clause'.
 -module(procket).
 
 -export([open/1, open/2, dev/1, dev/2]).
+-export([open_socket/1, open_socket/2, listen_fds/0]).
 -export([socket/3, close/1, bind/2, connect/2, listen/1, listen/2, accept/1, accept/2, getsockname/2]).
 -export([recv/2, recvfrom/2, recvfrom/4, recvmsg/4, recvmsg/5, recvmmsg/5]).
 -export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5, sendmmsg/3]).
@@ -106,6 +111,49 @@ open(Port) ->
 -spec open(inet:port_number(), [open_opt() | term()]) -> {ok, fd()} | {error, posix()}.
 open(Port, Opts) when is_integer(Port), Port >= 0, Port =< 16#ffff, is_list(Opts) ->
     procket_open:socket(Port, Opts).
+
+%% @equiv open_socket(Port, [])
+-spec open_socket(inet:port_number()) -> {ok, socket:socket()} | {error, posix() | {invalid, term()}}.
+open_socket(Port) ->
+    open_socket(Port, []).
+
+%% @doc The same as {@link open/2}, but what it opens is a socket of OTP's module `socket'.
+%%
+%% It belongs to the calling process: `socket:close/1' closes it, and so does the end of that process. No descriptor is left to close.
+%% Whether a stream listens is up to the option `backlog', or to `socket:listen/1'.
+%%
+%% OTP takes every family; one that it has no name for is a number in `socket:info/1', and its addresses are
+%% `#{family => Number, addr => Binary}'. The option `dev' raises `badarg'. `{error, {invalid, _}}': OTP cannot tell on this system what
+%% the descriptor is.
+%%
+%% ```
+%% {ok, Socket} = procket:open_socket(53, [{protocol, udp}]),
+%% {ok, #{port := 53}} = socket:sockname(Socket),
+%% ok = socket:close(Socket).
+%% '''
+-spec open_socket(inet:port_number(), [open_opt() | term()]) ->
+    {ok, socket:socket()} | {error, posix() | {invalid, term()}}.
+open_socket(Port, Opts) ->
+    _ = [procket_error:badarg({option, Option}) || Option <- [proplists:lookup(dev, Opts)], Option =/= none],
+    case open(Port, Opts) of
+        {ok, FD} -> procket_fd:into_socket(FD);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc The descriptors that a service manager passed when it started this node, with their names: sd_listen_fds(3), systemd.socket(5).
+%%
+%% They are bound already, and a stream listens. They stay open until {@link close/1}, and each call gives the same ones. Programs that
+%% the node starts do not get them. The list is empty when none was passed, or they were passed to another process
+%% (`LISTEN_PID' is not this one). A name is what the socket unit says with `FileDescriptorName', or `"unknown"'.
+%%
+%% Errors: `einval', `LISTEN_FDS' is no number, or `LISTEN_FDNAMES' has not as many names; `ebadf', a descriptor is not open.
+%%
+%% ```
+%% [] = procket:listen_fds().
+%% '''
+-spec listen_fds() -> [{Name :: string(), fd()}] | {error, einval | ebadf}.
+listen_fds() ->
+    procket_fd:passed().
 
 %% @equiv dev(Name, [])
 -spec dev(string()) -> {ok, fd()} | {error, posix()}.

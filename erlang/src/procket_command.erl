@@ -1,8 +1,9 @@
 %% @private
-%% What is executed for a port process: words, never a shell line.
+%% What is executed for a port process: words, never a shell line. And what follows when that fails.
 -module(procket_command).
 
--export([progname/0, worker/0, openers/1, to_string/1]).
+-export([progname/0, worker/0, openers/1, find/1, to_string/1]).
+-export([not_started/2, refused/2, misunderstood/3]).
 
 -export_type([command/0]).
 
@@ -30,6 +31,50 @@ openers(#{exec := Prefixes} = Options) ->
             #{} -> [progname()]
         end,
     [non_interactive(words(Prefix) ++ Program) ++ ["opener"] || Prefix <- Prefixes].
+
+%% The path of a program, looked for as a shell does. Raises `enoent', as open_port/2 does.
+-spec find(string()) -> file:filename().
+find(Program) ->
+    case filename:basename(Program) of
+        Program ->
+            case os:find_executable(Program) of
+                false -> error(enoent);
+                Path -> Path
+            end;
+        _ ->
+            filename:absname(Program)
+    end.
+
+%% Why a command that could not be executed failed.
+-spec not_started(command(), procket:posix()) -> {error, procket:posix()}.
+not_started([Program | _] = Command, Reason) ->
+    case Program =:= progname() of
+        true -> procket_log:no_executable(Program, Reason);
+        %% sudo is often not there.
+        false when Reason =:= enoent -> ok;
+        false -> procket_log:refused(Command, Reason)
+    end,
+    {error, Reason}.
+
+%% Why one that ended before it had connected failed: a prefix such as sudo refused, or had nothing to execute.
+-spec refused(command(), Why :: term()) -> {error, eperm | enoent}.
+refused(Command, Why) ->
+    procket_log:refused(Command, Why),
+    Path = progname(),
+    case lists:member(Path, Command) andalso file:read_file_info(Path) of
+        {error, enoent} -> {error, enoent};
+        {error, enotdir} -> {error, enoent};
+        _ -> {error, eperm}
+    end.
+
+%% One whose answer to `attach' is not that of this version of the protocol.
+-spec misunderstood(command(), Answer :: term(), Ours :: integer()) -> {error, eproto}.
+misunderstood(Command, Answer, Ours) ->
+    case Answer of
+        {ok, Theirs, _} when Theirs =/= Ours -> procket_log:other_version(Command, Theirs, Ours);
+        _ -> procket_log:refused(Command, {not_procket, Answer})
+    end,
+    {error, eproto}.
 
 -spec to_string(command()) -> string().
 to_string(Command) ->
