@@ -203,19 +203,23 @@ sizeof(bpf_timeval) ->
         _ -> sizeof(timeval)
     end.
 
-%% @doc Request numbers of BSD, on every platform: {@link procket_ioctl}.
+%% @doc The number of a BSD ioctl without an argument, on every platform: {@link procket_ioctl:io/2}.
 -spec io(procket_ioctl:group(), byte()) -> non_neg_integer().
 io(Group, Number) -> ioc(procket_ioctl:void(bsd), Group, Number, 0).
 
+%% @doc A BSD ioctl whose argument the kernel writes: {@link procket_ioctl:ior/3}.
 -spec ior(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 ior(Group, Number, Size) -> ioc(procket_ioctl:out(bsd), Group, Number, Size).
 
+%% @doc A BSD ioctl whose argument the kernel reads: {@link procket_ioctl:iow/3}.
 -spec iow(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 iow(Group, Number, Size) -> ioc(procket_ioctl:in(bsd), Group, Number, Size).
 
+%% @doc A BSD ioctl whose argument the kernel reads and writes: {@link procket_ioctl:iowr/3}.
 -spec iowr(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 iowr(Group, Number, Size) -> ioc(procket_ioctl:in(bsd) bor procket_ioctl:out(bsd), Group, Number, Size).
 
+%% @doc A BSD ioctl with these bits of direction: {@link procket_ioctl:ioc/4}.
 -spec ioc(Direction :: non_neg_integer(), procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 ioc(Direction, Group, Number, Size) ->
     procket_ioctl:ioc(bsd, Direction, Group, Number, Size).

@@ -13,9 +13,20 @@
 %% The path of the port program: the application environment's `port_executable', else `priv/procket'.
 -spec progname() -> string().
 progname() ->
+    ok = load(),
     case application:get_env(procket, port_executable) of
         {ok, Path} -> unicode:characters_to_list(Path);
         undefined -> filename:join(priv_dir(), "procket")
+    end.
+
+%% What the node's configuration says is known once the application is loaded.
+load() ->
+    case application:get_key(procket, vsn) of
+        {ok, _} ->
+            ok;
+        undefined ->
+            _ = application:load(procket),
+            ok
     end.
 
 -spec worker() -> command().
