@@ -85,7 +85,7 @@ with_beam(Fun) ->
             Eval = fun(Expression) ->
                 Line = [
                     "cd / && env -i PATH=\"$PATH\" HOME=", Dir, " setpriv --reuid=", User, " --regid=", User, " --init-groups ",
-                    "erl -noshell -pa ", Lib, "/ebin -eval 'io:format(\"~w\", [", Expression, "]), halt().'"
+                    "erl -noshell -kernel logger_level error -pa ", Lib, "/ebin -eval 'io:format(\"~w\", [", Expression, "]), halt().'"
                 ],
                 procket_test:sh_ok(Line)
             end,
