@@ -84,18 +84,22 @@ httpd(_Config) ->
             ?assertEqual("404", launch([{"LISTEN_FDS", "2"}], Expression, "-httpd_8080 3"))
     end.
 
-%% What a node prints that a launcher starts with a tcp socket as descriptor 3 and a udp socket as 4, both on free ports of loopback.
+%% What a node prints that a launcher starts.
 launch(Environment, Expression) ->
     launch(Environment, Expression, "").
 
 launch(Environment, Expression, Flags) ->
+    procket_test:sh_ok([launcher(Environment), " ", erl(Expression, Flags)]).
+
+%% The begin of a shell line that runs the rest of it with a tcp socket as descriptor 3 and a udp socket as 4, both on free ports of loopback.
+launcher(Environment) ->
     Set = [["$ENV{", Name, "}=q(", Value, ");"] || {Name, Value} <- Environment],
-    Launcher = ["use Socket; use POSIX (); $^F = 99; "
+    ["exec perl -e '"
+        "use Socket; use POSIX (); $^F = 99; "
         "socket($s, PF_INET, SOCK_STREAM, 0) && bind($s, sockaddr_in(0, INADDR_LOOPBACK)) && listen($s, 5) or die; "
         "socket($u, PF_INET, SOCK_DGRAM, 0) && bind($u, sockaddr_in(0, INADDR_LOOPBACK)) or die; "
         "POSIX::dup2(fileno($s), 20); POSIX::dup2(fileno($u), 21); POSIX::dup2(20, 3); POSIX::dup2(21, 4); POSIX::close($_) for 5..21; "
-        "$ENV{LISTEN_PID} = $$;", Set, " exec @ARGV or die;"],
-    procket_test:sh_ok(["exec perl -e '", Launcher, "' ", erl(Expression, Flags)]).
+        "$ENV{LISTEN_PID} = $$;", Set, " exec @ARGV or die;'"].
 
 erl(Expression) ->
     erl(Expression, "").

@@ -8,7 +8,7 @@
 
 all() ->
     [
-        no_executable, not_executable, inside_a_file, missing_with_the_default_exec, other_version, not_procket, opener_refused,
+        versions_agree, no_executable, not_executable, inside_a_file, missing_with_the_default_exec, other_version, not_procket, opener_refused,
         worker_killed, expected_ends_are_silent, no_directory, shown_by_default, filter_goes_with_the_application
     ].
 
@@ -50,6 +50,23 @@ nothing_logged() ->
     after 200 -> ok
     end.
 
+%% What the executable says of itself is what the application says.
+versions_agree(_Config) ->
+    _ = application:load(procket),
+    {ok, Version} = application:get_key(procket, vsn),
+    ?assertEqual({Version, protocol()}, versions()).
+
+versions() ->
+    Said = procket_test:sh_ok([procket:progname(), " --version"]),
+    {match, [Version, Protocol]} = re:run(Said, "^procket (\\S+), protocol (\\d+)\n$", [{capture, all_but_first, list}]),
+    {Version, Protocol}.
+
+%% As docs/protocol.md has it, in the text about attach.
+protocol() ->
+    {ok, Text} = file:read_file(filename:join(unprivileged_SUITE:project_root(), "docs/protocol.md")),
+    {match, [Protocol]} = re:run(Text, "\\(an integer, now (\\d+)\\)", [{capture, all_but_first, list}]),
+    Protocol.
+
 no_executable(_Config) ->
     application:set_env(procket, port_executable, "/not/there"),
     ?assertEqual({error, enoent}, procket:socket(inet, dgram, udp)),
@@ -77,7 +94,8 @@ missing_with_the_default_exec(_Config) ->
 other_version(Config) ->
     application:set_env(procket, port_executable, fake(Config, "other_version", "{ok, 99, 1}")),
     ?assertEqual({error, eproto}, procket:socket(inet, dgram, udp)),
-    logged(error, "other_version worker speaks version 99 of the protocol, and the modules of this node version 1: .*--version").
+    {_, Ours} = versions(),
+    logged(error, ["other_version worker speaks version 99 of the protocol, and the modules of this node version ", Ours, ": .*--version"]).
 
 not_procket(Config) ->
     application:set_env(procket, port_executable, fake(Config, "not_procket", "hello")),

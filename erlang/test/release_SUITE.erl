@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [release, release_with_configuration, container, container_without_capabilities, archive, escript, systemd_unit, mix].
+    [release, release_is_passed_descriptors, release_with_configuration, container, container_with_file_capabilities, container_without_capabilities, archive, escript, systemd_unit, mix].
 
 suite() ->
     [{timetrap, {minutes, 5}}].
@@ -48,6 +48,12 @@ release(Config) ->
     ?assertEqual(Installed ++ "/lib/procket-1.0.0/priv/procket", Program),
     ?assertMatch("{ok," ++ _, Result).
 
+%% In the foreground a release is the process that a service manager started.
+release_is_passed_descriptors(Config) ->
+    Launcher = activation_SUITE:launcher([{"LISTEN_FDS", "2"}, {"LISTEN_FDNAMES", "web:dns"}]),
+    Output = in_sandbox([Launcher, " ", proplists:get_value(installed, Config), "/bin/served foreground"]),
+    ?assertMatch({match, _}, re:run(Output, "^passed: \\[{\"web\",3},{\"dns\",4}\\]$", [multiline]), Output).
+
 %% Another place for the executable is what the configuration says.
 release_with_configuration(Config) ->
     Dir = proplists:get_value(dir, Config),
@@ -62,16 +68,24 @@ release_with_configuration(Config) ->
 
 %% What a container gives: a read-only file system, /dev/shm, a user without rights, and one capability.
 container(Config) ->
-    ?assertMatch({_, "{ok," ++ _}, served(in_container("+net_bind_service", Config))).
+    Lists = ["--no-new-privs" | [[" --", List, "=-all,+net_bind_service"] || List <- ["bounding-set", "inh-caps", "ambient-caps"]]],
+    ?assertMatch({_, "{ok," ++ _}, served(in_container("", Lists, Config))).
+
+%% The container has the capability, its user does not, and the executable brings it.
+container_with_file_capabilities(Config) ->
+    Setcap = ["setcap cap_net_bind_service+ep ", proplists:get_value(installed, Config), "/lib/procket-1.0.0/priv/procket && "],
+    Lists = "--bounding-set=-all,+net_bind_service --inh-caps=-all --ambient-caps=-all",
+    ?assertMatch({_, "{ok," ++ _}, served(in_container(Setcap, Lists, Config))),
+    _ = procket_test:sh_ok(["setcap -r ", proplists:get_value(installed, Config), "/lib/procket-1.0.0/priv/procket"]).
 
 container_without_capabilities(Config) ->
-    ?assertMatch({_, "{error,eacces}"}, served(in_container("", Config))).
+    Lists = "--bounding-set=-all --inh-caps=-all --ambient-caps=-all",
+    ?assertMatch({_, "{error,eacces}"}, served(in_container("", Lists, Config))).
 
-in_container(Capabilities, Config) ->
-    Lists = [[" --", List, "=-all", [[",", Capabilities] || Capabilities =/= ""]] || List <- ["bounding-set", "inh-caps", "ambient-caps"]],
+in_container(Before, Lists, Config) ->
     in_sandbox([
-        "mount -t tmpfs -o mode=1777 tmpfs /dev/shm && mount -o remount,bind,ro / && ! touch ", proplists:get_value(installed, Config), "/written 2>/dev/null && "
-        "cd / && exec env -i PATH=\"$PATH\" HOME=/ RELX_OUT_FILE_PATH=/dev/shm setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs",
+        Before, "mount -t tmpfs -o mode=1777 tmpfs /dev/shm && mount -o remount,bind,ro / && ! touch ", proplists:get_value(installed, Config), "/written 2>/dev/null && "
+        "cd / && exec env -i PATH=\"$PATH\" HOME=/ RELX_OUT_FILE_PATH=/dev/shm setpriv --reuid=65534 --regid=65534 --clear-groups ",
         Lists, " ", proplists:get_value(installed, Config), "/bin/served foreground"
     ]).
 
@@ -117,6 +131,9 @@ mix(Config) ->
     Example = filename:join(Root, "erlang/examples/elixir"),
     Output = mix(Example, "mix test"),
     ?assertMatch({match, _}, re:run(Output, "4 tests, 0 failures"), Output),
+    Eval = "IO.inspect({:procket.progname(), :procket.open(0, protocol: :udp)})",
+    Release = mix(Example, ["mix release && _build/dev/rel/udp_echo/bin/udp_echo eval '", Eval, "'"]),
+    ?assertMatch({match, _}, re:run(Release, "rel/udp_echo/lib/procket-1.0.0/priv/procket',\\s+{:ok, \\d+}", [dotall]), Release),
     Git = ["sed -i 's|path: \"../../..\"|git: \"file://", unprivileged_SUITE:project_root(), "\"|' mix.exs && mix deps.get && "
         "mkdir -p deps/procket/priv && cp ", procket:progname(), " deps/procket/priv/procket && mix run -e 'IO.inspect(:procket.open(0, protocol: :udp))'"],
     ?assertMatch({match, _}, re:run(mix(Example, Git), "{:ok, \\d+}")).

@@ -22,4 +22,4 @@ report() ->
     Result = procket:open(53, [{protocol, udp}, {ip, "127.0.0.1"}, {exec, [""]}]),
     %% What is logged comes first.
     timer:sleep(200),
-    io:format("~ts ~0p~n", [procket:progname(), Result]).
+    io:format("~ts ~0p~npassed: ~0p~n", [procket:progname(), Result, procket:listen_fds()]).
