@@ -92,9 +92,9 @@ missing_with_the_default_exec(_Config) ->
     logged(error, "/not/there cannot be run: enoent").
 
 other_version(Config) ->
+    {_, Ours} = versions(),
     application:set_env(procket, port_executable, fake(Config, "other_version", "{ok, 99, 1}")),
     ?assertEqual({error, eproto}, procket:socket(inet, dgram, udp)),
-    {_, Ours} = versions(),
     logged(error, ["other_version worker speaks version 99 of the protocol, and the modules of this node version ", Ours, ": .*--version"]).
 
 not_procket(Config) ->
