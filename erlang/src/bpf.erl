@@ -160,6 +160,11 @@ insn(#insn{code = Code, jt = JT, jf = JF, k = K}) -> <<Code:16/native, JT:8, JF:
 insn(<<_:64>> = Instruction) -> Instruction.
 
 %% @doc An instruction that does not jump: `BPF_STMT'.
+%%
+%% ```
+%% BPF_RET_K = 6,
+%% Everything = bpf:stmt(BPF_RET_K, 16#ffffffff).
+%% '''
 -spec stmt(Code :: non_neg_integer(), K :: integer()) -> instruction().
 stmt(Code, K) ->
     insn(#insn{code = Code, k = K}).
@@ -180,6 +185,10 @@ pad(Offset) ->
     align(Offset) - Offset.
 
 %% @doc An offset, rounded up to {@link alignment/0}.
+%%
+%% ```
+%% 8 = bpf:align(5).
+%% '''
 -spec align(non_neg_integer()) -> non_neg_integer().
 align(Offset) ->
     Alignment = alignment(),

@@ -15,7 +15,8 @@
 %% <li>`{error, epipe}': the port process ended during the call; the next call starts another;</li>
 %% <li>`{error, etimedout}': it gave no answer within the application's `timeout' (milliseconds, default 5000);</li>
 %% <li>`{error, emfile}': the BEAM or the port process has no room for another descriptor;</li>
-%% <li>`{error, enoent}', `{error, eacces}': the executable {@link progname/0} is not there, or may not be executed;</li>
+%% <li>`{error, enoent}', `{error, eacces}', `{error, enoexec}': the executable {@link progname/0} is not there, may not be executed, or is
+%% for another system;</li>
 %% <li>`{error, eproto}': it is of another version than the modules, or no port program of this project.</li>
 %% </ul>
 %% What is behind the last two, and behind a port process that ended, is said through `logger' with the domain `[procket]'.
@@ -173,11 +174,21 @@ dev(Name, Opts) when is_list(Opts) ->
     procket_open:device(Name, Opts).
 
 %% @doc Makes a socket with the rights of the BEAM's user: socket(2).
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp).
+%% '''
 -spec socket(family(), type(), protocol()) -> {ok, fd()} | {error, posix()}.
 socket(Family, Type, Protocol) ->
     run(procket_request:socket(Family, Type, Protocol)).
 
 %% @doc Closes a descriptor of the BEAM, whatever it is: close(2). Error: `ebadf', there is no such descriptor.
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp),
+%% ok = procket:close(FD),
+%% {error, ebadf} = procket:close(FD).
+%% '''
 -spec close(fd()) -> ok | {error, posix()}.
 close(FD) when ?is_fd(FD) ->
     Result = procket_fd:close(FD),
@@ -185,6 +196,11 @@ close(FD) when ?is_fd(FD) ->
     Result.
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp),
+%% ok = procket:bind(FD, <<(procket:sockaddr_common(2, 16))/binary, 0:16, 127,0,0,1, 0:64>>).
+%% '''
 -spec bind(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 bind(FD, Sockaddr) ->
     run(procket_request:bind(FD, Sockaddr)).
@@ -193,6 +209,12 @@ bind(FD, Sockaddr) ->
 %%
 %% `{error, einprogress}': the connection is being made, also where the descriptor is in blocking mode;
 %% {@link select/2} for writing tells when it is done, and {@link getsockopt/4} of `SO_ERROR' how.
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp),
+%% ok = procket:connect(FD, <<(procket:sockaddr_common(2, 16))/binary, 53:16, 127,0,0,1, 0:64>>),
+%% ok = procket:sendto(FD, <<"hello">>).
+%% '''
 -spec connect(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 connect(FD, Sockaddr) ->
     run(procket_request:connect(FD, Sockaddr)).
@@ -209,6 +231,11 @@ listen(FD, Backlog) ->
 
 %% @doc Accepts a connection: accept(2). The new descriptor is non-blocking and close-on-exec.
 %% `{error, eagain}': nobody has connected.
+%%
+%% ```
+%% {ok, Listener} = procket:open(0, [{protocol, tcp}, {backlog, 5}]),
+%% {error, eagain} = procket:accept(Listener).
+%% '''
 -spec accept(fd()) -> {ok, fd()} | {error, posix()}.
 accept(FD) ->
     run(procket_request:accept(FD)).
@@ -223,6 +250,11 @@ accept(FD, Salen) ->
 %% @doc The address that a socket is bound to, as a native `struct sockaddr': getsockname(2).
 %%
 %% The size of `Sockaddr' bounds what is fetched; a longer address is cut and padded with zeroes to its whole length.
+%%
+%% ```
+%% {ok, FD} = procket:open(53, [{protocol, udp}, {ip, "127.0.0.1"}]),
+%% {ok, <<_Family:16, 53:16, 127,0,0,1, _/binary>>} = procket:getsockname(FD, <<0:128>>).
+%% '''
 -spec getsockname(fd(), Sockaddr :: binary()) -> {ok, binary()} | {error, posix()}.
 getsockname(FD, Sockaddr) ->
     run(procket_request:getsockname(FD, Sockaddr)).
@@ -233,6 +265,11 @@ recv(FD, Size) ->
     run(procket_request:recv(FD, Size)).
 
 %% @doc Receives at most `Size' bytes: recv(2). Nothing there: `{error, eagain}'; end of a stream: `{ok, <<>>}'.
+%%
+%% ```
+%% {ok, <<"hello">>} = procket:recvfrom(FD, 65535),
+%% {error, eagain} = procket:recvfrom(FD, 65535).
+%% '''
 -spec recvfrom(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
 recvfrom(FD, Size) ->
     run(procket_request:recvfrom(FD, Size)).
@@ -288,6 +325,10 @@ sendto(FD, Data, Flags) ->
 %% @doc Sends to a native `struct sockaddr', or with an empty one to where the socket is connected: sendto(2).
 %%
 %% `{ok, Sent}': only so many bytes of a stream were taken. `MSG_DONTWAIT' and `MSG_NOSIGNAL' are always added to `Flags'.
+%%
+%% ```
+%% ok = procket:sendto(FD, <<"hello">>, 0, Sockaddr).
+%% '''
 -spec sendto(fd(), Data :: binary(), Flags :: int32_t(), Sockaddr :: binary()) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendto(FD, Data, Flags, Sockaddr) ->
@@ -325,6 +366,12 @@ read(FD, Length) ->
     run(procket_request:read(FD, Length)).
 
 %% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken.
+%%
+%% ```
+%% {ok, FD} = procket:dev("null"),
+%% ok = procket:write(FD, <<"hello">>),
+%% {ok, <<>>} = procket:read(FD, 5).
+%% '''
 -spec write(fd(), Data :: binary() | [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
 write(FD, Data) ->
     run(procket_request:write(FD, Data)).
@@ -347,12 +394,21 @@ setsockopt(FD, Level, Opt, Value) ->
     run(procket_request:setsockopt(FD, Level, Opt, Value)).
 
 %% @doc A socket option's value, of at most the size of `Value': getsockopt(2).
+%%
+%% ```
+%% {ok, <<2:32/native>>} = procket:getsockopt(FD, 'SOL_SOCKET', 'SO_TYPE', <<0:32>>).
+%% '''
 -spec getsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
     {ok, binary()} | {error, posix() | unsupported}.
 getsockopt(FD, Level, Opt, Value) ->
     run(procket_request:getsockopt(FD, Level, Opt, Value)).
 
 %% @doc Controls a device: ioctl(2). The structure as the kernel left it; an integer is passed by value and gives an empty binary.
+%%
+%% ```
+%% SIOCGIFINDEX = 16#8933,
+%% {ok, <<_:16/binary, Index:32/native, _/binary>>} = procket:ioctl(FD, SIOCGIFINDEX, <<"lo", 0:(38 * 8)>>).
+%% '''
 -spec ioctl(fd(), Request :: integer(), Arg :: binary() | integer()) -> {ok, binary()} | {error, posix()}.
 ioctl(FD, Request, Arg) ->
     run(procket_request:ioctl(FD, Request, Arg)).
@@ -445,6 +501,10 @@ socket_level(Constant) ->
     procket_constants:lookup(socket_level, Constant).
 
 %% @doc The socket options, and what else shares their prefixes, that this system's headers define.
+%%
+%% ```
+%% Number = procket:socket_optname('SO_REUSEADDR').
+%% '''
 -spec socket_optname() -> [{Name :: atom(), integer()}].
 socket_optname() ->
     procket_constants:all(socket_optname).
@@ -465,6 +525,11 @@ socket_protocol(Constant) ->
     procket_constants:lookup(socket_protocol, Constant).
 
 %% @doc The number of an address family on this platform, from `sys/socket.h'. A number stays as it is.
+%%
+%% ```
+%% 2 = procket:family(inet),
+%% 77 = procket:family(77).
+%% '''
 -spec family(family()) -> non_neg_integer().
 family(Name) ->
     procket_platform:family(Name).
@@ -484,6 +549,10 @@ unix_path_max() ->
     procket_platform:unix_path_max().
 
 %% @doc The name of an errno: `errno_id(13)' is `eacces' on Linux. `unknown' where the system defines none.
+%%
+%% ```
+%% eacces = procket:errno_id(13).
+%% '''
 -spec errno_id(non_neg_integer()) -> posix().
 errno_id(Errno) when is_integer(Errno), Errno >= 0 ->
     {ok, Name} = procket_call:worker(errno_id, [Errno]),
@@ -509,11 +578,19 @@ ntohl(<<N:32>>) -> N;
 ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> ntohl(<<N:32/native>>).
 
 %% @doc From network to host byte order: byteorder(3).
+%%
+%% ```
+%% 53 = procket:ntohs(<<53:16>>).
+%% '''
 -spec ntohs(uint16_t() | <<_:16>>) -> uint16_t().
 ntohs(<<N:16>>) -> N;
 ntohs(N) when is_integer(N), N >= 0, N =< 16#ffff -> ntohs(<<N:16/native>>).
 
 %% @doc The bytes of padding from an offset to a machine word.
+%%
+%% ```
+%% 3 = procket:wordalign(5, 8).
+%% '''
 -spec wordalign(Offset :: size_t()) -> size_t().
 wordalign(Offset) ->
     wordalign(Offset, erlang:system_info({wordsize, external})).

@@ -68,14 +68,31 @@ not_started([Program | _] = Command, Reason) ->
     {error, Reason}.
 
 %% Why one that ended before it had connected failed: a prefix such as sudo refused, or had nothing to execute.
--spec refused(command(), Why :: term()) -> {error, eperm | enoent}.
-refused(Command, Why) ->
-    procket_log:refused(Command, Why),
+-spec refused(command(), Why :: term()) -> {error, procket:posix()}.
+refused([Program | _] = Command, Why) ->
     Path = progname(),
-    case lists:member(Path, Command) andalso file:read_file_info(Path) of
-        {error, enoent} -> {error, enoent};
-        {error, enotdir} -> {error, enoent};
-        _ -> {error, eperm}
+    case {Program =:= Path, Why} of
+        %% The errno of execve(2), from OTP's erl_child_setup: the loader or the format of the executable is another system's.
+        {true, {exit_status, 2}} -> not_started(Command, enoent);
+        {true, {exit_status, 8}} -> not_started(Command, enoexec);
+        %% It ended while it was written to, so its status is not known: what it is when nothing is written.
+        {true, epipe} -> refused(Command, {exit_status, status(Path)});
+        {_, _} ->
+            procket_log:refused(Command, Why),
+            case lists:member(Path, Command) andalso file:read_file_info(Path) of
+                {error, enoent} -> {error, enoent};
+                {error, enotdir} -> {error, enoent};
+                _ -> {error, eperm}
+            end
+    end.
+
+status(Path) ->
+    Port = open_port({spawn_executable, Path}, [{args, ["--version"]}, exit_status, hide]),
+    receive
+        {Port, {exit_status, Status}} -> Status
+    after 1000 ->
+        true = port_close(Port),
+        unknown
     end.
 
 %% One whose answer to `attach' is not that of this version of the protocol.

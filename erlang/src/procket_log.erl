@@ -26,7 +26,8 @@ hide() ->
 -spec no_executable(file:filename_all(), procket:posix()) -> ok.
 no_executable(Path, Reason) ->
     ?LOG_ERROR(
-        "procket: the port program ~ts cannot be run: ~ts (~ts). It has to be an executable file of the file system, outside of any archive; "
+        "procket: the port program ~ts cannot be run: ~ts (~ts). It has to be an executable file of the file system, "
+        "outside of any archive, built for this system and its C library; "
         "say where with {procket, [{port_executable, \"/path/to/procket\"}]} in the node's configuration, "
         "or with application:set_env(procket, port_executable, \"/path/to/procket\").",
         [Path, Reason, file:format_error(Reason)],

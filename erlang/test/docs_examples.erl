@@ -135,6 +135,8 @@ fixture('FD') ->
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
     ok = procket:sendto(FD, <<"hello">>, 0, Name),
     FD;
+%% Somewhere to send to.
+fixture('Sockaddr') -> procket_test:sockaddr(9, {127, 0, 0, 1});
 %% A filter that takes everything: BPF_RET of the whole packet.
 fixture('Length') -> 1;
 fixture('Instructions') -> <<6:16/native, 0, 0, 16#ffffffff:32/native>>;

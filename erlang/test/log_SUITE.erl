@@ -8,7 +8,7 @@
 
 all() ->
     [
-        versions_agree, no_executable, not_executable, inside_a_file, missing_with_the_default_exec, other_version, not_procket, opener_refused,
+        versions_agree, no_executable, not_executable, of_another_system, inside_a_file, missing_with_the_default_exec, other_version, not_procket, opener_refused,
         worker_killed, expected_ends_are_silent, no_directory, shown_by_default, filter_goes_with_the_application
     ].
 
@@ -77,6 +77,16 @@ not_executable(Config) ->
     application:set_env(procket, port_executable, Path),
     ?assertEqual({error, eacces}, procket:socket(inet, dgram, udp)),
     logged(error, "not_executable cannot be run: eacces .*port_executable").
+
+of_another_system(Config) ->
+    [
+        begin
+            application:set_env(procket, port_executable, file(Config, Name, Text, 8#755)),
+            ?assertEqual({error, Reason}, procket:socket(inet, dgram, udp)),
+            logged(error, [Name, " cannot be run: ", atom_to_list(Reason), " .*built for this system and its C library.*port_executable"])
+        end
+     || {Name, Text, Reason} <- [{"no_format", "\177ELF of nothing", enoexec}, {"no_loader", "#!/not/there\n", enoent}]
+    ].
 
 %% As in an archive.
 inside_a_file(Config) ->
