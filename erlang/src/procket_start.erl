@@ -23,7 +23,7 @@ start(#{command := [Program | Args] = Command}, Listener) ->
     try open_port({spawn_executable, procket_command:find(Program)}, [{args, Args}, {packet, 2}, binary, exit_status, hide]) of
         Port -> introduce(Port, Command, Listener)
     catch
-        error:Reason -> procket_command:not_started(Command, spawn_posix(Reason))
+        error:Reason -> procket_refusal:not_started(Command, spawn_posix(Reason))
     end.
 
 introduce(Port, Command, Listener) ->
@@ -37,7 +37,7 @@ introduce(Port, Command, Listener) ->
                     {error, _} = Error -> Error
                 end;
             {error, epipe} ->
-                procket_command:refused(Command, epipe)
+                procket_refusal:refused(Command, epipe)
         end,
     case Connected of
         {ok, Channel} ->
@@ -53,15 +53,15 @@ await_connected(Port, Command, Id) ->
             try binary_to_term(Data) of
                 {Id, {ok, ?PROTOCOL, OsPid}} when is_integer(OsPid) -> ok;
                 {Id, {error, Reason}} when is_atom(Reason) -> {error, Reason};
-                {Id, Answer} -> procket_command:misunderstood(Command, Answer, ?PROTOCOL);
-                Answer -> procket_command:misunderstood(Command, Answer, ?PROTOCOL)
+                {Id, Answer} -> procket_refusal:misunderstood(Command, Answer, ?PROTOCOL);
+                Answer -> procket_refusal:misunderstood(Command, Answer, ?PROTOCOL)
             catch
-                error:badarg -> procket_command:misunderstood(Command, Data, ?PROTOCOL)
+                error:badarg -> procket_refusal:misunderstood(Command, Data, ?PROTOCOL)
             end;
         {Port, {exit_status, Status}} ->
-            procket_command:refused(Command, {exit_status, Status});
+            procket_refusal:refused(Command, {exit_status, Status});
         {'EXIT', Port, Reason} ->
-            procket_command:refused(Command, Reason)
+            procket_refusal:refused(Command, Reason)
     after ?TIMEOUT ->
         {error, etimedout}
     end.

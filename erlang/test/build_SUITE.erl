@@ -10,7 +10,7 @@ suite() ->
     [{timetrap, {minutes, 20}}].
 
 init_per_suite(Config) ->
-    Root = unprivileged_SUITE:project_root(),
+    Root = procket_test:project_root(),
     case procket_test:sh(["git -C ", Root, " rev-parse HEAD"]) of
         {0, _} -> [{root, Root} | Config];
         _ -> {skip, "needs the git repository"}

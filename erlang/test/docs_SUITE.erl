@@ -10,7 +10,7 @@ suite() ->
     [{timetrap, {minutes, 10}}].
 
 init_per_suite(Config) ->
-    Root = unprivileged_SUITE:project_root(),
+    Root = procket_test:project_root(),
     case {procket_test:need_root(Config), procket_test:need("git", Config)} of
         {Config, Config} -> [{root, Root} | Config];
         {{skip, _} = Skip, _} -> Skip;

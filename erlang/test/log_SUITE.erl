@@ -63,7 +63,7 @@ versions() ->
 
 %% As docs/protocol.md has it, in the text about attach.
 protocol() ->
-    {ok, Text} = file:read_file(filename:join(unprivileged_SUITE:project_root(), "docs/protocol.md")),
+    {ok, Text} = file:read_file(filename:join(procket_test:project_root(), "docs/protocol.md")),
     {match, [Protocol]} = re:run(Text, "\\(an integer, now (\\d+)\\)", [{capture, all_but_first, list}]),
     Protocol.
 
@@ -103,7 +103,7 @@ missing_with_the_default_exec(_Config) ->
 
 other_version(Config) ->
     {_, Ours} = versions(),
-    application:set_env(procket, port_executable, fake(Config, "other_version", "{ok, 99, 1}")),
+    application:set_env(procket, port_executable, fake(Config, "other_version", "{ok, 99, 1, more}")),
     ?assertEqual({error, eproto}, procket:socket(inet, dgram, udp)),
     logged(error, ["other_version worker speaks version 99 of the protocol, and the modules of this node version ", Ours, ": .*--version"]).
 

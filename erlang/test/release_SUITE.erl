@@ -114,7 +114,7 @@ escript(Config) ->
 
 %% systemd's own check of the example, with an executable where the unit says.
 systemd_unit(Config) ->
-    Units = filename:join(unprivileged_SUITE:project_root(), "erlang/examples/systemd"),
+    Units = filename:join(procket_test:project_root(), "erlang/examples/systemd"),
     Verify = ["systemd-analyze verify --man=no ", Units, "/served.service ", Units, "/served.socket"],
     Line = ["mount -t tmpfs tmpfs /opt && mkdir -p /opt/served/bin && cp /bin/true /opt/served/bin/served && ", Verify],
     ?assertEqual("", in_sandbox(Line)),
@@ -134,7 +134,7 @@ mix(Config) ->
     Eval = "IO.inspect({:procket.progname(), :procket.open(0, protocol: :udp)})",
     Release = mix(Example, ["mix release && _build/dev/rel/udp_echo/bin/udp_echo eval '", Eval, "'"]),
     ?assertMatch({match, _}, re:run(Release, "rel/udp_echo/lib/procket-1.0.0/priv/procket',\\s+{:ok, \\d+}", [dotall]), Release),
-    Git = ["sed -i 's|path: \"../../..\"|git: \"file://", unprivileged_SUITE:project_root(), "\"|' mix.exs && mix deps.get && "
+    Git = ["sed -i 's|path: \"../../..\"|git: \"file://", procket_test:project_root(), "\"|' mix.exs && mix deps.get && "
         "mkdir -p deps/procket/priv && cp ", procket:progname(), " deps/procket/priv/procket && mix run -e 'IO.inspect(:procket.open(0, protocol: :udp))'"],
     ?assertMatch({match, _}, re:run(mix(Example, Git), "{:ok, \\d+}")).
 

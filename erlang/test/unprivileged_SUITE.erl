@@ -53,7 +53,7 @@ setuid_opener_of_another_group(_Config) ->
 
 %% What make demo runs.
 demo(_Config) ->
-    Root = project_root(),
+    Root = procket_test:project_root(),
     Ebin = filename:absname(filename:dirname(code:which(procket))),
     case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo ", Ebin, "'"]) of
         {0, Output} ->
@@ -71,10 +71,6 @@ setuid(Lib, Group) ->
     Opener = filename:join(Lib, "opener"),
     _ = procket_test:sh_ok(["cp ", Lib, "/priv/procket ", Opener, " && chown root:", Group, " ", Opener, " && chmod 4750 ", Opener]),
     Opener.
-
-project_root() ->
-    Priv = filename:dirname(procket:progname()),
-    filename:dirname(string:trim(procket_test:sh_ok(["realpath ", Priv]))).
 
 %% Calls `Fun' with a function that evaluates an expression in a BEAM of a new unprivileged user.
 with_beam(Fun) ->
