@@ -304,8 +304,7 @@ recvmsg(FD, Size, Flags, CtrlSize, Salen) ->
 %% `Flags' and `Salen' as in {@link recvfrom/4}.
 %%
 %% ```
-%% {ok, Datagrams} = procket:recvmmsg(FD, 64, 1500, 0, 16),
-%% [handle(Data, Sockaddr) || {Data, Sockaddr} <- Datagrams].
+%% {ok, [{<<"hello">>, Sockaddr} | _]} = procket:recvmmsg(FD, 64, 1500, 0, 16).
 %% '''
 -spec recvmmsg(fd(), Count :: pos_integer(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
     {ok, [{binary(), Sockaddr :: binary()}]} | {error, posix()}.
@@ -439,6 +438,7 @@ run(Request) ->
 %% `{error, posix()}': none was made. Descriptors that the calls bring are 253 at most; a call that brings more is `{error, emfile}'.
 %%
 %% ```
+%% {ok, FD} = procket:socket(inet, stream, tcp),
 %% [ok, ok, ok] = procket:call([
 %%     {setsockopt, [FD, 'SOL_SOCKET', 'SO_REUSEADDR', <<1:32/native>>]},
 %%     {bind, [FD, Sockaddr]},

@@ -49,6 +49,7 @@ misunderstood(Command, Answer, Ours) ->
     %% Whatever else another version says, it says its own first.
     case is_tuple(Answer) andalso tuple_to_list(Answer) of
         [ok, Theirs | _] when Theirs =/= Ours -> procket_log:other_version(Command, Theirs, Ours);
+        [error, {badarity, attach, _}] -> procket_log:other_version(Command, unknown, Ours);
         _ -> procket_log:refused(Command, {not_procket, Answer})
     end,
     {error, eproto}.

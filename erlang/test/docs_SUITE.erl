@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [markdown_examples, edoc_examples, links, html, architecture_names_every_folder, every_export_is_documented].
+    [markdown_examples, edoc_examples, links, html, architecture_names_every_folder_and_module, every_export_is_documented].
 
 suite() ->
     [{timetrap, {minutes, 10}}].
@@ -123,7 +123,7 @@ has_anchor(Page, Anchor) ->
     lists:any(fun(Attribute) -> string:find(Text, [Attribute, "=\"", Anchor, "\""]) =/= nomatch end, ["name", "id"]).
 
 %% docs/architecture.md shows the tree as it is.
-architecture_names_every_folder(Config) ->
+architecture_names_every_folder_and_module(Config) ->
     Root = proplists:get_value(root, Config),
     {ok, Text} = file:read_file(filename:join(Root, "docs/architecture.md")),
     Folders = [
@@ -132,7 +132,9 @@ architecture_names_every_folder(Config) ->
         filelib:is_dir(filename:join(Root, Folder))
     ],
     ?assert(length(Folders) > 15),
-    ?assertEqual([], [F || F <- Folders, string:find(Text, [$`, F, "/`"]) =:= nomatch]).
+    ?assertEqual([], [F || F <- Folders, string:find(Text, [$`, F, "/`"]) =:= nomatch]),
+    Modules = [filename:basename(File, ".erl") || File <- wildcards(["erlang/src/*.erl"], Config)],
+    ?assertEqual([], [M || M <- Modules, string:find(Text, [$`, M, $`]) =:= nomatch]).
 
 %% Each exported function of a public module has a comment with @doc or @equiv, and a -spec.
 every_export_is_documented(Config) ->
