@@ -51,8 +51,10 @@ run_section(Dir, Blocks) ->
     Terms = filename:join(Dir, "section.term"),
     ok = file:write_file(Terms, io_lib:format("~0tp.~n", [Blocks])),
     Paths = [[filename:dirname(code:which(Module)), " "] || Module <- [?MODULE, procket]],
-    Line = ["cd ", Dir, " && exec unshare --net --mount --propagation private sh -c 'ip link set lo up && mount -t tmpfs tmpfs /run && "
-        "export HOME=", Dir, " LANG=C.UTF-8 && exec timeout 120 erl -noshell -pa ", Paths, " -run docs_SUITE run_in_node ", Terms, "' </dev/null"],
+    %% Nothing can be written but the copy and what is empty: an example changes nothing on this machine.
+    Line = ["exec unshare --net --mount --propagation private sh -ec 'ip link set lo up; mount --bind ", Dir, " ", Dir, "; cd ", Dir, "; "
+        "mount -t tmpfs tmpfs /run; mount -t tmpfs -o mode=1777 tmpfs /dev/shm; mount -o remount,bind,ro /; "
+        "export HOME=", Dir, " TMPDIR=/dev/shm LANG=C.UTF-8; exec timeout 120 erl -noshell -pa ", Paths, " -run docs_SUITE run_in_node ", Terms, "' </dev/null"],
     procket_test:sh(Line).
 
 %% In the node of the section.

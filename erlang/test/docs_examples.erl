@@ -85,7 +85,7 @@ run(#{language := Language}, _Bindings) ->
     error({unknown_language, Language}).
 
 shell_script(Text, Interpreter) ->
-    File = "/tmp/docs-example-" ++ os:getpid(),
+    File = filename:join(os:getenv("TMPDIR", "/tmp"), "docs-example-" ++ os:getpid()),
     ok = file:write_file(File, unicode:characters_to_binary(Text)),
     procket_test:sh_ok(["exec timeout 60 ", Interpreter, " ", File, " </dev/null"]).
 
@@ -145,7 +145,7 @@ fixture(Name) -> error({unbound, Name}).
 %% A session with the shell: what is typed there gives what is shown, but for numbers. Where nothing is shown, anything but an exception.
 transcript(Text) ->
     Entries = entries(string:lexemes(Text, "\n"), []),
-    File = "/tmp/docs-example-" ++ os:getpid(),
+    File = filename:join(os:getenv("TMPDIR", "/tmp"), "docs-example-" ++ os:getpid()),
     ok = file:write_file(File, unicode:characters_to_binary([[Typed, "\n"] || {Typed, _} <- Entries])),
     Output = procket_test:sh_ok(["exec timeout 60 erl -pa ", filename:dirname(code:which(procket)), " < ", File]),
     [_Banner | Shown] = re:split(Output, "^\\d+> ", [multiline, {return, list}]),
