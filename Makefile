@@ -1,6 +1,6 @@
 # make demo: the main job before your eyes.  make test: everything.  Both install what is missing.
 .DEFAULT_GOAL := build
-.PHONY: build demo test bench port clean clean-port deps check-port swift-test ct dialyzer xref format lint
+.PHONY: build demo test bench port docs clean clean-port deps swift-test ct dialyzer xref format lint
 
 SHELL := /bin/sh
 PORT := priv/procket
@@ -38,11 +38,19 @@ demo: build
 test: deps
 	@scripts/test
 
+# HTML into doc/: EDoc, and the pages in Markdown.
+docs:
+	rebar3 edoc
+	scripts/docs
+
 swift-test:
 	swift test $(SWIFT_FLAGS)
 
 lint:
 	swift format lint --strict --recursive Sources Tests Package.swift
+
+format:
+	swift format -i --recursive Sources Tests Package.swift
 
 ct:
 	rebar3 ct

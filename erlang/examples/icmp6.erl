@@ -1,7 +1,8 @@
 %% @doc IPv6 ping, with a kernel filter that lets only echo replies through. The kernel makes the checksum: RFC 3542.
 %%
 %% ```
-%% 1> icmp6:ping({0,0,0,0,0,0,0,1}).
+%% 1> c("erlang/examples/icmp6.erl").
+%% 2> icmp6:ping({0,0,0,0,0,0,0,1}).
 %% {ok,#{sequence => 1,microseconds => 88}}
 %% '''
 -module(icmp6).

@@ -1,7 +1,9 @@
 %% @doc Sniffs inside a network namespace, from a BEAM outside of it.
 %%
 %% ```
-%% 1> namespace:sniff("/run/netns/blue", "lo", 10, fun(Frame) -> io:format("~p~n", [Frame]) end).
+%% 1> c("erlang/examples/sniff.erl", [{i, "erlang/include"}]), c("erlang/examples/namespace.erl").
+%% 2> os:cmd("ip netns add blue").
+%% 3> spawn(fun() -> namespace:sniff("/run/netns/blue", "lo", 10, fun(Frame) -> io:format("~p~n", [Frame]) end) end).
 %% '''
 -module(namespace).
 

@@ -1,8 +1,9 @@
 %% @doc A UDP echo server on all addresses that answers from the address that it was asked at: recvmsg and sendmsg with `IP_PKTINFO', see ip(7).
 %%
 %% ```
-%% 1> {ok, Echo} = pktinfo_echo:start(7).
-%% 2> pktinfo_echo:stop(Echo).
+%% 1> c("erlang/examples/pktinfo_echo.erl").
+%% 2> {ok, Echo} = pktinfo_echo:start(7).
+%% 3> pktinfo_echo:stop(Echo).
 %% '''
 -module(pktinfo_echo).
 

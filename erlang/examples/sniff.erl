@@ -1,7 +1,8 @@
 %% @doc Shows the packets of an interface that pass a filter in the kernel.
 %%
 %% ```
-%% 1> sniff:start("lo", 10, fun(Frame) -> io:format("~p~n", [Frame]) end, [{udp_port, 53}]).
+%% 1> c("erlang/examples/sniff.erl", [{i, "erlang/include"}]).
+%% 2> spawn(fun() -> sniff:start("lo", 10, fun(Frame) -> io:format("~p~n", [Frame]) end, [{udp_port, 53}]) end).
 %% '''
 -module(sniff).
 

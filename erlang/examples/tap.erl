@@ -1,9 +1,10 @@
 %% @doc A host of Erlang's own on a TAP device: it answers ARP and ping.
 %%
 %% ```
-%% 1> {ok, Tap} = tap:start("erl0", {10,9,8,1}, {10,9,8,2}).
-%% 2> os:cmd("ping -c 1 10.9.8.2").
-%% 3> tap:stop(Tap).
+%% 1> c("erlang/examples/tap.erl", [{i, "erlang/include"}]).
+%% 2> {ok, Tap} = tap:start("erl0", {10,9,8,1}, {10,9,8,2}).
+%% 3> os:cmd("ping -c 1 10.9.8.2").
+%% 4> tap:stop(Tap).
 %% '''
 -module(tap).
 

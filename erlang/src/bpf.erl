@@ -160,6 +160,11 @@ insn(#insn{code = Code, jt = JT, jf = JF, k = K}) -> <<Code:16/native, JT:8, JF:
 insn(<<_:64>> = Instruction) -> Instruction.
 
 %% @doc An instruction that does not jump: `BPF_STMT'.
+%%
+%% ```
+%% BPF_RET_K = 6,
+%% Everything = bpf:stmt(BPF_RET_K, 16#ffffffff).
+%% '''
 -spec stmt(Code :: non_neg_integer(), K :: integer()) -> instruction().
 stmt(Code, K) ->
     insn(#insn{code = Code, k = K}).
@@ -180,6 +185,10 @@ pad(Offset) ->
     align(Offset) - Offset.
 
 %% @doc An offset, rounded up to {@link alignment/0}.
+%%
+%% ```
+%% 8 = bpf:align(5).
+%% '''
 -spec align(non_neg_integer()) -> non_neg_integer().
 align(Offset) ->
     Alignment = alignment(),
@@ -203,19 +212,23 @@ sizeof(bpf_timeval) ->
         _ -> sizeof(timeval)
     end.
 
-%% @doc Request numbers of BSD, on every platform: {@link procket_ioctl}.
+%% @doc The number of a BSD ioctl without an argument, on every platform: {@link procket_ioctl:io/2}.
 -spec io(procket_ioctl:group(), byte()) -> non_neg_integer().
 io(Group, Number) -> ioc(procket_ioctl:void(bsd), Group, Number, 0).
 
+%% @doc A BSD ioctl whose argument the kernel writes: {@link procket_ioctl:ior/3}.
 -spec ior(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 ior(Group, Number, Size) -> ioc(procket_ioctl:out(bsd), Group, Number, Size).
 
+%% @doc A BSD ioctl whose argument the kernel reads: {@link procket_ioctl:iow/3}.
 -spec iow(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 iow(Group, Number, Size) -> ioc(procket_ioctl:in(bsd), Group, Number, Size).
 
+%% @doc A BSD ioctl whose argument the kernel reads and writes: {@link procket_ioctl:iowr/3}.
 -spec iowr(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 iowr(Group, Number, Size) -> ioc(procket_ioctl:in(bsd) bor procket_ioctl:out(bsd), Group, Number, Size).
 
+%% @doc A BSD ioctl with these bits of direction: {@link procket_ioctl:ioc/4}.
 -spec ioc(Direction :: non_neg_integer(), procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 ioc(Direction, Group, Number, Size) ->
     procket_ioctl:ioc(bsd, Direction, Group, Number, Size).

@@ -32,6 +32,11 @@ socket(EtherType) ->
     procket:open(0, [{protocol, EtherType}, {type, raw}, {family, packet}]).
 
 %% @doc Receives from this interface alone, and sends there: bind(2).
+%%
+%% ```
+%% {ok, FD} = packet:socket(),
+%% ok = packet:bind(FD, packet:ifindex(FD, "lo")).
+%% '''
 -spec bind(procket:fd(), index()) -> ok | {error, procket:posix()}.
 bind(FD, Index) ->
     procket:bind(FD, sockaddr_ll(Index)).
@@ -42,6 +47,11 @@ bindtodevice(FD, Interface) when length(Interface) < ?IFNAMSIZ ->
     procket:setsockopt(FD, ?SOL_SOCKET, ?SO_BINDTODEVICE, interface_name(Interface)).
 
 %% @doc Sends a frame, its link-layer header included, on an interface: sendto(2).
+%%
+%% ```
+%% {ok, FD} = packet:socket(),
+%% ok = packet:send(FD, packet:ifindex(FD, "lo"), <<0:96, 16#0800:16, "hello">>).
+%% '''
 -spec send(procket:fd(), index(), binary()) -> ok | {ok, non_neg_integer()} | {error, procket:posix()}.
 send(FD, Index, Frame) ->
     procket:sendto(FD, Frame, 0, sockaddr_ll(Index)).
@@ -77,6 +87,10 @@ unfilter(FD, _Instructions) ->
     unfilter(FD).
 
 %% @doc The names of all interfaces.
+%%
+%% ```
+%% true = lists:member("lo", packet:iflist()).
+%% '''
 -spec iflist() -> [string()].
 iflist() ->
     {ok, Interfaces} = net:if_names(),
@@ -93,6 +107,11 @@ ifindex(FD, Interface) ->
     query(FD, ?SIOCGIFINDEX, Interface, fun(<<Index:32/native-signed, _/binary>>) -> Index end).
 
 %% @doc The name of an interface: SIOCGIFNAME, netdevice(7).
+%%
+%% ```
+%% {ok, FD} = packet:socket(),
+%% "lo" = packet:ifname(FD, packet:ifindex(FD, "lo")).
+%% '''
 -spec ifname(procket:fd(), index()) -> string() | {error, procket:posix()}.
 ifname(FD, Index) ->
     Request = <<0:(?IFNAMSIZ * 8), Index:32/native, 0:((?IFREQ_SIZE - ?IFNAMSIZ - 4) * 8)>>,
@@ -102,6 +121,11 @@ ifname(FD, Index) ->
     end.
 
 %% @doc The IPv4 address of an interface: SIOCGIFADDR, netdevice(7).
+%%
+%% ```
+%% {ok, FD} = packet:socket(),
+%% {127,0,0,1} = packet:ipv4address(FD, "lo").
+%% '''
 -spec ipv4address(procket:fd(), string()) -> inet:ip4_address() | {error, procket:posix()}.
 ipv4address(_FD, Interface) ->
     %% A packet socket does not know addresses of IPv4.

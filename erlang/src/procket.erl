@@ -14,12 +14,18 @@
 %% <ul>
 %% <li>`{error, epipe}': the port process ended during the call; the next call starts another;</li>
 %% <li>`{error, etimedout}': it gave no answer within the application's `timeout' (milliseconds, default 5000);</li>
-%% <li>`{error, emfile}': the BEAM or the port process has no room for another descriptor.</li>
+%% <li>`{error, emfile}': the BEAM or the port process has no room for another descriptor;</li>
+%% <li>`{error, enoent}', `{error, eacces}', `{error, enoexec}': the executable {@link progname/0} is not there, may not be executed, or is
+%% for another system;</li>
+%% <li>`{error, eproto}': it is of another version than the modules, or no port program of this project.</li>
 %% </ul>
+%% What is behind the last two, and behind a port process that ended, is said through `logger' with the domain `[procket]'.
+%%
 %% An argument of the wrong type or out of its range raises `badarg' or `function_clause'.
 -module(procket).
 
 -export([open/1, open/2, dev/1, dev/2]).
+-export([open_socket/1, open_socket/2, listen_fds/0]).
 -export([socket/3, close/1, bind/2, connect/2, listen/1, listen/2, accept/1, accept/2, getsockname/2]).
 -export([recv/2, recvfrom/2, recvfrom/4, recvmsg/4, recvmsg/5, recvmmsg/5]).
 -export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5, sendmmsg/3]).
@@ -107,6 +113,49 @@ open(Port) ->
 open(Port, Opts) when is_integer(Port), Port >= 0, Port =< 16#ffff, is_list(Opts) ->
     procket_open:socket(Port, Opts).
 
+%% @equiv open_socket(Port, [])
+-spec open_socket(inet:port_number()) -> {ok, socket:socket()} | {error, posix() | {invalid, term()}}.
+open_socket(Port) ->
+    open_socket(Port, []).
+
+%% @doc The same as {@link open/2}, but what it opens is a socket of OTP's module `socket'.
+%%
+%% It belongs to the calling process: `socket:close/1' closes it, and so does the end of that process. No descriptor is left to close.
+%% Whether a stream listens is up to the option `backlog', or to `socket:listen/1'.
+%%
+%% OTP takes every family; one that it has no name for is a number in `socket:info/1', and its addresses are
+%% `#{family => Number, addr => Binary}'. The option `dev' raises `badarg'. `{error, {invalid, _}}': OTP cannot tell on this system what
+%% the descriptor is.
+%%
+%% ```
+%% {ok, Socket} = procket:open_socket(53, [{protocol, udp}]),
+%% {ok, #{port := 53}} = socket:sockname(Socket),
+%% ok = socket:close(Socket).
+%% '''
+-spec open_socket(inet:port_number(), [open_opt() | term()]) ->
+    {ok, socket:socket()} | {error, posix() | {invalid, term()}}.
+open_socket(Port, Opts) ->
+    _ = [procket_error:badarg({option, Option}) || Option <- [proplists:lookup(dev, Opts)], Option =/= none],
+    case open(Port, Opts) of
+        {ok, FD} -> procket_fd:into_socket(FD);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc The descriptors that a service manager passed when it started this node, with their names: sd_listen_fds(3), systemd.socket(5).
+%%
+%% They are bound already, and a stream listens. They stay open until {@link close/1}, and each call gives the same ones. Programs that
+%% the node starts do not get them. The list is empty when none was passed, or they were passed to another process
+%% (`LISTEN_PID' is not this one). A name is what the socket unit says with `FileDescriptorName', or `"unknown"'.
+%%
+%% Errors: `einval', `LISTEN_FDS' is no number, or `LISTEN_FDNAMES' has not as many names; `ebadf', a descriptor is not open.
+%%
+%% ```
+%% [] = procket:listen_fds().
+%% '''
+-spec listen_fds() -> [{Name :: string(), fd()}] | {error, einval | ebadf}.
+listen_fds() ->
+    procket_fd:passed().
+
 %% @equiv dev(Name, [])
 -spec dev(string()) -> {ok, fd()} | {error, posix()}.
 dev(Name) ->
@@ -125,11 +174,21 @@ dev(Name, Opts) when is_list(Opts) ->
     procket_open:device(Name, Opts).
 
 %% @doc Makes a socket with the rights of the BEAM's user: socket(2).
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp).
+%% '''
 -spec socket(family(), type(), protocol()) -> {ok, fd()} | {error, posix()}.
 socket(Family, Type, Protocol) ->
     run(procket_request:socket(Family, Type, Protocol)).
 
 %% @doc Closes a descriptor of the BEAM, whatever it is: close(2). Error: `ebadf', there is no such descriptor.
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp),
+%% ok = procket:close(FD),
+%% {error, ebadf} = procket:close(FD).
+%% '''
 -spec close(fd()) -> ok | {error, posix()}.
 close(FD) when ?is_fd(FD) ->
     Result = procket_fd:close(FD),
@@ -137,6 +196,11 @@ close(FD) when ?is_fd(FD) ->
     Result.
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp),
+%% ok = procket:bind(FD, <<(procket:sockaddr_common(2, 16))/binary, 0:16, 127,0,0,1, 0:64>>).
+%% '''
 -spec bind(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 bind(FD, Sockaddr) ->
     run(procket_request:bind(FD, Sockaddr)).
@@ -145,6 +209,12 @@ bind(FD, Sockaddr) ->
 %%
 %% `{error, einprogress}': the connection is being made, also where the descriptor is in blocking mode;
 %% {@link select/2} for writing tells when it is done, and {@link getsockopt/4} of `SO_ERROR' how.
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, dgram, udp),
+%% ok = procket:connect(FD, <<(procket:sockaddr_common(2, 16))/binary, 53:16, 127,0,0,1, 0:64>>),
+%% ok = procket:sendto(FD, <<"hello">>).
+%% '''
 -spec connect(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 connect(FD, Sockaddr) ->
     run(procket_request:connect(FD, Sockaddr)).
@@ -161,6 +231,11 @@ listen(FD, Backlog) ->
 
 %% @doc Accepts a connection: accept(2). The new descriptor is non-blocking and close-on-exec.
 %% `{error, eagain}': nobody has connected.
+%%
+%% ```
+%% {ok, Listener} = procket:open(0, [{protocol, tcp}, {backlog, 5}]),
+%% {error, eagain} = procket:accept(Listener).
+%% '''
 -spec accept(fd()) -> {ok, fd()} | {error, posix()}.
 accept(FD) ->
     run(procket_request:accept(FD)).
@@ -175,6 +250,11 @@ accept(FD, Salen) ->
 %% @doc The address that a socket is bound to, as a native `struct sockaddr': getsockname(2).
 %%
 %% The size of `Sockaddr' bounds what is fetched; a longer address is cut and padded with zeroes to its whole length.
+%%
+%% ```
+%% {ok, FD} = procket:open(53, [{protocol, udp}, {ip, "127.0.0.1"}]),
+%% {ok, <<_Family:16, 53:16, 127,0,0,1, _/binary>>} = procket:getsockname(FD, <<0:128>>).
+%% '''
 -spec getsockname(fd(), Sockaddr :: binary()) -> {ok, binary()} | {error, posix()}.
 getsockname(FD, Sockaddr) ->
     run(procket_request:getsockname(FD, Sockaddr)).
@@ -185,6 +265,11 @@ recv(FD, Size) ->
     run(procket_request:recv(FD, Size)).
 
 %% @doc Receives at most `Size' bytes: recv(2). Nothing there: `{error, eagain}'; end of a stream: `{ok, <<>>}'.
+%%
+%% ```
+%% {ok, <<"hello">>} = procket:recvfrom(FD, 65535),
+%% {error, eagain} = procket:recvfrom(FD, 65535).
+%% '''
 -spec recvfrom(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
 recvfrom(FD, Size) ->
     run(procket_request:recvfrom(FD, Size)).
@@ -219,8 +304,7 @@ recvmsg(FD, Size, Flags, CtrlSize, Salen) ->
 %% `Flags' and `Salen' as in {@link recvfrom/4}.
 %%
 %% ```
-%% {ok, Datagrams} = procket:recvmmsg(FD, 64, 1500, 0, 16),
-%% [handle(Data, Sockaddr) || {Data, Sockaddr} <- Datagrams].
+%% {ok, [{<<"hello">>, Sockaddr} | _]} = procket:recvmmsg(FD, 64, 1500, 0, 16).
 %% '''
 -spec recvmmsg(fd(), Count :: pos_integer(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
     {ok, [{binary(), Sockaddr :: binary()}]} | {error, posix()}.
@@ -240,6 +324,10 @@ sendto(FD, Data, Flags) ->
 %% @doc Sends to a native `struct sockaddr', or with an empty one to where the socket is connected: sendto(2).
 %%
 %% `{ok, Sent}': only so many bytes of a stream were taken. `MSG_DONTWAIT' and `MSG_NOSIGNAL' are always added to `Flags'.
+%%
+%% ```
+%% ok = procket:sendto(FD, <<"hello">>, 0, Sockaddr).
+%% '''
 -spec sendto(fd(), Data :: binary(), Flags :: int32_t(), Sockaddr :: binary()) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendto(FD, Data, Flags, Sockaddr) ->
@@ -277,6 +365,12 @@ read(FD, Length) ->
     run(procket_request:read(FD, Length)).
 
 %% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken.
+%%
+%% ```
+%% {ok, FD} = procket:dev("null"),
+%% ok = procket:write(FD, <<"hello">>),
+%% {ok, <<>>} = procket:read(FD, 5).
+%% '''
 -spec write(fd(), Data :: binary() | [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
 write(FD, Data) ->
     run(procket_request:write(FD, Data)).
@@ -299,12 +393,21 @@ setsockopt(FD, Level, Opt, Value) ->
     run(procket_request:setsockopt(FD, Level, Opt, Value)).
 
 %% @doc A socket option's value, of at most the size of `Value': getsockopt(2).
+%%
+%% ```
+%% {ok, <<2:32/native>>} = procket:getsockopt(FD, 'SOL_SOCKET', 'SO_TYPE', <<0:32>>).
+%% '''
 -spec getsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
     {ok, binary()} | {error, posix() | unsupported}.
 getsockopt(FD, Level, Opt, Value) ->
     run(procket_request:getsockopt(FD, Level, Opt, Value)).
 
 %% @doc Controls a device: ioctl(2). The structure as the kernel left it; an integer is passed by value and gives an empty binary.
+%%
+%% ```
+%% SIOCGIFINDEX = 16#8933,
+%% {ok, <<_:16/binary, Index:32/native, _/binary>>} = procket:ioctl(FD, SIOCGIFINDEX, <<"lo", 0:(38 * 8)>>).
+%% '''
 -spec ioctl(fd(), Request :: integer(), Arg :: binary() | integer()) -> {ok, binary()} | {error, posix()}.
 ioctl(FD, Request, Arg) ->
     run(procket_request:ioctl(FD, Request, Arg)).
@@ -335,6 +438,7 @@ run(Request) ->
 %% `{error, posix()}': none was made. Descriptors that the calls bring are 253 at most; a call that brings more is `{error, emfile}'.
 %%
 %% ```
+%% {ok, FD} = procket:socket(inet, stream, tcp),
 %% [ok, ok, ok] = procket:call([
 %%     {setsockopt, [FD, 'SOL_SOCKET', 'SO_REUSEADDR', <<1:32/native>>]},
 %%     {bind, [FD, Sockaddr]},
@@ -397,6 +501,10 @@ socket_level(Constant) ->
     procket_constants:lookup(socket_level, Constant).
 
 %% @doc The socket options, and what else shares their prefixes, that this system's headers define.
+%%
+%% ```
+%% Number = procket:socket_optname('SO_REUSEADDR').
+%% '''
 -spec socket_optname() -> [{Name :: atom(), integer()}].
 socket_optname() ->
     procket_constants:all(socket_optname).
@@ -417,6 +525,11 @@ socket_protocol(Constant) ->
     procket_constants:lookup(socket_protocol, Constant).
 
 %% @doc The number of an address family on this platform, from `sys/socket.h'. A number stays as it is.
+%%
+%% ```
+%% 2 = procket:family(inet),
+%% 77 = procket:family(77).
+%% '''
 -spec family(family()) -> non_neg_integer().
 family(Name) ->
     procket_platform:family(Name).
@@ -436,6 +549,10 @@ unix_path_max() ->
     procket_platform:unix_path_max().
 
 %% @doc The name of an errno: `errno_id(13)' is `eacces' on Linux. `unknown' where the system defines none.
+%%
+%% ```
+%% eacces = procket:errno_id(13).
+%% '''
 -spec errno_id(non_neg_integer()) -> posix().
 errno_id(Errno) when is_integer(Errno), Errno >= 0 ->
     {ok, Name} = procket_call:worker(errno_id, [Errno]),
@@ -461,11 +578,19 @@ ntohl(<<N:32>>) -> N;
 ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> ntohl(<<N:32/native>>).
 
 %% @doc From network to host byte order: byteorder(3).
+%%
+%% ```
+%% 53 = procket:ntohs(<<53:16>>).
+%% '''
 -spec ntohs(uint16_t() | <<_:16>>) -> uint16_t().
 ntohs(<<N:16>>) -> N;
 ntohs(N) when is_integer(N), N >= 0, N =< 16#ffff -> ntohs(<<N:16/native>>).
 
 %% @doc The bytes of padding from an offset to a machine word.
+%%
+%% ```
+%% 3 = procket:wordalign(5, 8).
+%% '''
 -spec wordalign(Offset :: size_t()) -> size_t().
 wordalign(Offset) ->
     wordalign(Offset, erlang:system_info({wordsize, external})).

@@ -6,8 +6,9 @@
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
+    ok = procket_log:show(),
     procket_sup:start_link().
 
 -spec stop(term()) -> ok.
 stop(_State) ->
-    ok.
+    procket_log:hide().

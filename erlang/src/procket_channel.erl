@@ -19,7 +19,14 @@
 -spec listen(file:filename() | undefined) -> {ok, listener()} | {error, procket:posix()}.
 listen(undefined) ->
     Name = "procket-" ++ os:getpid() ++ "-" ++ binary_to_list(binary:encode_hex(random_bytes(8))),
-    listen_below(tmp_dirs(), Name, enoent);
+    Dirs = tmp_dirs(),
+    case listen_below(Dirs, Name, enoent) of
+        {ok, Listener} ->
+            {ok, Listener};
+        {error, Reason} ->
+            procket_log:no_directory(Dirs, Reason),
+            {error, Reason}
+    end;
 listen(Path) ->
     listen_at(Path, undefined).
 
@@ -169,12 +176,10 @@ make_private_dir(Dir) ->
         {error, _} = Error -> Error
     end.
 
+%% Behind TMPDIR and /tmp: what can be written where the file system is read-only, under systemd and in a container.
 tmp_dirs() ->
-    case os:getenv("TMPDIR") of
-        false -> ["/tmp"];
-        "" -> ["/tmp"];
-        Dir -> [Dir, "/tmp"]
-    end.
+    Set = [hd(string:split(os:getenv(Variable, ""), ":")) || Variable <- ["TMPDIR", "RUNTIME_DIRECTORY"]],
+    [Dir || Dir <- Set, Dir =/= ""] ++ ["/tmp", "/dev/shm"].
 
 native(Path) ->
     unicode:characters_to_binary(Path, unicode, file:native_name_encoding()).

@@ -2,7 +2,7 @@
 %% What is executed for a port process: words, never a shell line.
 -module(procket_command).
 
--export([progname/0, worker/0, openers/1, to_string/1]).
+-export([progname/0, worker/0, openers/1, find/1, to_string/1]).
 
 -export_type([command/0]).
 
@@ -12,9 +12,20 @@
 %% The path of the port program: the application environment's `port_executable', else `priv/procket'.
 -spec progname() -> string().
 progname() ->
+    ok = load(),
     case application:get_env(procket, port_executable) of
         {ok, Path} -> unicode:characters_to_list(Path);
         undefined -> filename:join(priv_dir(), "procket")
+    end.
+
+%% What the node's configuration says is known once the application is loaded.
+load() ->
+    case application:get_key(procket, vsn) of
+        {ok, _} ->
+            ok;
+        undefined ->
+            _ = application:load(procket),
+            ok
     end.
 
 -spec worker() -> command().
@@ -30,6 +41,19 @@ openers(#{exec := Prefixes} = Options) ->
             #{} -> [progname()]
         end,
     [non_interactive(words(Prefix) ++ Program) ++ ["opener"] || Prefix <- Prefixes].
+
+%% The path of a program, looked for as a shell does. Raises `enoent', as open_port/2 does.
+-spec find(string()) -> file:filename().
+find(Program) ->
+    case filename:basename(Program) of
+        Program ->
+            case os:find_executable(Program) of
+                false -> error(enoent);
+                Path -> Path
+            end;
+        _ ->
+            filename:absname(Program)
+    end.
 
 -spec to_string(command()) -> string().
 to_string(Command) ->

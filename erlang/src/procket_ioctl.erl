@@ -47,6 +47,10 @@ io(Group, Number) -> ioc(void(), Group, Number, 0).
 ior(Group, Number, Size) -> ioc(out(), Group, Number, Size).
 
 %% @doc A request with an argument of `Size' bytes that the kernel reads.
+%%
+%% ```
+%% 16#400454ca = procket_ioctl:iow($T, 202, 4).  %% TUNSETIFF of linux/if_tun.h
+%% '''
 -spec iow(group(), Number :: byte(), Size :: non_neg_integer()) -> non_neg_integer().
 iow(Group, Number, Size) -> ioc(in(), Group, Number, Size).
 

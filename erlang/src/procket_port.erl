@@ -153,7 +153,8 @@ handle_info(_Message, State) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{port = undefined}) ->
     ok;
-terminate(_Reason, #state{port = Port, channel = Channel, options = Options, lane = Lane, untaken = Untaken}) ->
+terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane = Lane, untaken = Untaken}) ->
+    _ = [procket_log:ended(maps:get(command, Options), Why) || {shutdown, Why} <- [Reason]],
     _ = [procket_ports:gone(Key) || #{key := Key} <- [Options]],
     procket_start:close_port(Port),
     procket_channel:close(Channel),

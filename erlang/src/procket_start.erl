@@ -19,30 +19,25 @@ connect(Options) ->
             {error, Reason}
     end.
 
-start(#{command := [Program | Args]}, Listener) ->
-    case executable(Program) of
-        {ok, Path} ->
-            try open_port({spawn_executable, Path}, [{args, Args}, {packet, 2}, binary, exit_status, hide]) of
-                Port -> introduce(Port, Listener)
-            catch
-                error:Reason -> {error, spawn_posix(Reason)}
-            end;
-        error ->
-            {error, enoent}
+start(#{command := [Program | Args] = Command}, Listener) ->
+    try open_port({spawn_executable, procket_command:find(Program)}, [{args, Args}, {packet, 2}, binary, exit_status, hide]) of
+        Port -> introduce(Port, Command, Listener)
+    catch
+        error:Reason -> procket_refusal:not_started(Command, spawn_posix(Reason))
     end.
 
-introduce(Port, Listener) ->
+introduce(Port, Command, Listener) ->
     Secret = procket_channel:secret(),
     Id = make_ref(),
     Connected =
         case command(Port, term_to_binary({Id, attach, [procket_channel:path(Listener), Secret, procket_port:spin()]})) of
             ok ->
-                case await_connected(Port, Id) of
+                case await_connected(Port, Command, Id) of
                     ok -> procket_channel:accept(Listener, Secret, 1000);
                     {error, _} = Error -> Error
                 end;
             {error, epipe} ->
-                {error, eperm}
+                procket_refusal:refused(Command, epipe)
         end,
     case Connected of
         {ok, Channel} ->
@@ -52,36 +47,27 @@ introduce(Port, Listener) ->
             {error, Reason}
     end.
 
-await_connected(Port, Id) ->
+await_connected(Port, Command, Id) ->
     receive
         {Port, {data, Data}} ->
             try binary_to_term(Data) of
                 {Id, {ok, ?PROTOCOL, OsPid}} when is_integer(OsPid) -> ok;
                 {Id, {error, Reason}} when is_atom(Reason) -> {error, Reason};
-                _ -> {error, eproto}
+                {Id, Answer} -> procket_refusal:misunderstood(Command, Answer, ?PROTOCOL);
+                Answer -> procket_refusal:misunderstood(Command, Answer, ?PROTOCOL)
             catch
-                error:badarg -> {error, eproto}
+                error:badarg -> procket_refusal:misunderstood(Command, Data, ?PROTOCOL)
             end;
-        %% Refused by a prefix such as sudo, or no port program.
-        {Port, {exit_status, _}} ->
-            {error, eperm};
-        {'EXIT', Port, _} ->
-            {error, eperm}
+        {Port, {exit_status, Status}} ->
+            procket_refusal:refused(Command, {exit_status, Status});
+        {'EXIT', Port, Reason} ->
+            procket_refusal:refused(Command, Reason)
     after ?TIMEOUT ->
         {error, etimedout}
     end.
 
-executable(Program) ->
-    case filename:basename(Program) of
-        Program ->
-            case os:find_executable(Program) of
-                false -> error;
-                Path -> {ok, Path}
-            end;
-        _ ->
-            {ok, filename:absname(Program)}
-    end.
-
+%% ENOTDIR: a path that leads into an archive.
+spawn_posix(enotdir) -> enoent;
 spawn_posix(Reason) when is_atom(Reason), Reason =/= badarg, Reason =/= system_limit -> Reason;
 spawn_posix(system_limit) -> eagain;
 spawn_posix(_) -> einval.

@@ -4,13 +4,13 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [nothing_is_built_twice, checkout, git_dependency, clean, missing_swift_is_said].
+    [nothing_is_built_twice, checkout, git_dependency, package, clean, missing_swift_is_said].
 
 suite() ->
     [{timetrap, {minutes, 20}}].
 
 init_per_suite(Config) ->
-    Root = unprivileged_SUITE:project_root(),
+    Root = procket_test:project_root(),
     case procket_test:sh(["git -C ", Root, " rev-parse HEAD"]) of
         {0, _} -> [{root, Root} | Config];
         _ -> {skip, "needs the git repository"}
@@ -38,6 +38,18 @@ checkout(Config) ->
 git_dependency(Config) ->
     Root = proplists:get_value(root, Config),
     Project = project("git", Config, ["[{procket, {git, \"file://", Root, "\", {ref, \"", head(Root), "\"}}}]"]),
+    build_and_run(Project).
+
+%% The files of the Hex package are enough: for rebar3, and for Swift, which wants the folder of every target.
+package(Config) ->
+    Root = proplists:get_value(root, Config),
+    Project = project("package", Config, "[procket]"),
+    Package = filename:join([Project, "_checkouts", "procket"]),
+    _ = procket_test:sh_ok(["cd ", Root, " && scripts/package copy ", Package]),
+    Tracked = string:lexemes(procket_test:sh_ok(["git -C ", Root, " ls-files Sources Tests scripts erlang/src erlang/include erlang/examples"]), "\n"),
+    ?assertEqual([], [File || File <- Tracked, not filelib:is_regular(filename:join(Package, File))]),
+    _ = procket_test:sh_ok(["cd ", Package, " && swift package describe"]),
+    _ = procket_test:sh_ok(["mkdir -p ", Package, "/priv && cp -p ", procket:progname(), " ", Package, "/priv/procket"]),
     build_and_run(Project).
 
 clean(Config) ->

@@ -5,7 +5,7 @@
 
 all() ->
     [
-        first_call_starts_the_application, shared, one_opener_for_each_command, replaced_after_kill, calls_in_flight_get_epipe,
+        first_call_starts_the_application, first_call_with_a_pipe, shared, one_opener_for_each_command, replaced_after_kill, calls_in_flight_get_epipe,
         sockets_outlive_the_port_process, stopping_ends_all, no_answer_in_time, caller_dies_while_it_waits, late_answer_leaves_no_descriptor,
         temporary_directory_is_left_clean, temporary_directory_missing, close_any_descriptor, close_bad_descriptor,
         socket_and_bind, bind_errors, long_request, longest_request, too_long_request, family_and_errno, opener_does_nothing_else,
@@ -34,6 +34,10 @@ first_call_starts_the_application(_Config) ->
     ?assertNot(lists:keymember(procket, 1, application:which_applications())),
     ?assertEqual(eacces, procket:errno_id(13)),
     ?assert(lists:keymember(procket, 1, application:which_applications())).
+
+first_call_with_a_pipe(_Config) ->
+    {ok, FD} = procket:open(0, [{protocol, udp}, {pipe, "/tmp/procket-" ++ os:getpid() ++ "-first"}]),
+    ok = procket:close(FD).
 
 shared(_Config) ->
     {ok, FD1} = procket:socket(inet, dgram, udp),

@@ -3,7 +3,7 @@
 
 -export([need_root/1, need/2, sh/1, sh_ok/1]).
 -export([with_netns/1, with_user/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
--export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1]).
+-export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
 need_root(Config) ->
@@ -158,6 +158,11 @@ sockaddr(Port, IP, Scope) ->
     Address = <<<<N:16>> || N <- tuple_to_list(IP)>>,
     <<(procket:sockaddr_common(procket:family(inet6), 28))/binary, Port:16, 0:32, Address/binary, Scope:32/native>>.
 
+%% The folder of the sources.
+project_root() ->
+    Priv = filename:dirname(procket:progname()),
+    filename:dirname(string:trim(sh_ok(["realpath ", Priv]))).
+
 %% Copies the compiled application to where every user may read it; its new directory.
 copy_application(Dir) ->
     Lib = filename:join(Dir, "procket"),
@@ -165,3 +170,10 @@ copy_application(Dir) ->
     _ = sh_ok(["mkdir -p ", Lib, "/priv && cp -rL ", Ebin, " ", Lib, "/ebin && cp ", procket:progname(), " ", Lib, "/priv/procket"
         " && chmod -R a+rX ", Dir]),
     Lib.
+
+%% Copies the sources and the built port program, which then need not be built again.
+copy_sources(Dir) ->
+    Root = project_root(),
+    _ = sh_ok(["mkdir -p ", Dir, "/priv && cd ", Root, " && git ls-files -co --exclude-standard | tar -c -T - | tar -x -C ", Dir,
+        " && cp -p priv/procket ", Dir, "/priv/procket"]),
+    Dir.

@@ -53,7 +53,7 @@ setuid_opener_of_another_group(_Config) ->
 
 %% What make demo runs.
 demo(_Config) ->
-    Root = project_root(),
+    Root = procket_test:project_root(),
     Ebin = filename:absname(filename:dirname(code:which(procket))),
     case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo ", Ebin, "'"]) of
         {0, Output} ->
@@ -72,10 +72,6 @@ setuid(Lib, Group) ->
     _ = procket_test:sh_ok(["cp ", Lib, "/priv/procket ", Opener, " && chown root:", Group, " ", Opener, " && chmod 4750 ", Opener]),
     Opener.
 
-project_root() ->
-    Priv = filename:dirname(procket:progname()),
-    filename:dirname(string:trim(procket_test:sh_ok(["realpath ", Priv]))).
-
 %% Calls `Fun' with a function that evaluates an expression in a BEAM of a new unprivileged user.
 with_beam(Fun) ->
     procket_test:with_user(fun(User) ->
@@ -85,7 +81,7 @@ with_beam(Fun) ->
             Eval = fun(Expression) ->
                 Line = [
                     "cd / && env -i PATH=\"$PATH\" HOME=", Dir, " setpriv --reuid=", User, " --regid=", User, " --init-groups ",
-                    "erl -noshell -pa ", Lib, "/ebin -eval 'io:format(\"~w\", [", Expression, "]), halt().'"
+                    "erl -noshell -kernel logger_level error -pa ", Lib, "/ebin -eval 'io:format(\"~w\", [", Expression, "]), halt().'"
                 ],
                 procket_test:sh_ok(Line)
             end,

@@ -1,0 +1,165 @@
+%% What README, guides and EDoc say is so: their examples run, their links lead somewhere, the HTML is made without a warning.
+-module(docs_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [markdown_examples, edoc_examples, links, html, architecture_names_every_folder_and_module, every_export_is_documented].
+
+suite() ->
+    [{timetrap, {minutes, 10}}].
+
+init_per_suite(Config) ->
+    Root = procket_test:project_root(),
+    case {procket_test:need_root(Config), procket_test:need("git", Config)} of
+        {Config, Config} -> [{root, Root} | Config];
+        {{skip, _} = Skip, _} -> Skip;
+        {_, Skip} -> Skip
+    end.
+
+end_per_suite(_Config) ->
+    ok.
+
+%% Each section in a node and in namespaces of its own, in a copy of the sources: what a reader has who has just built it.
+markdown_examples(Config) ->
+    run_all(documents(Config), fun docs_examples:markdown/1, Config).
+
+edoc_examples(Config) ->
+    run_all(sources(Config), fun docs_examples:edoc/1, Config).
+
+run_all(Files, Examples, Config) ->
+    Dir = string:trim(procket_test:sh_ok("mktemp -d")),
+    try
+        _ = procket_test:copy_sources(Dir),
+        _ = procket_test:sh_ok(["mkdir -p ", Dir, "/_build/default/lib/procket && cd ", Dir, "/_build/default/lib/procket && cp -rL ",
+            filename:dirname(code:which(procket)), " ebin && ln -s ../../../../priv priv && chmod -R a+rX ", Dir]),
+        Results = [
+            {File, Section, Blocks, run_section(Dir, Blocks)}
+         || File <- Files, {Section, Blocks} <- Examples(filename:join(proplists:get_value(root, Config), File))
+        ],
+        Skipped = [{File, Line, Why} || {File, _, Blocks, _} <- Results, #{line := Line, note := "not run: " ++ Why} <- Blocks],
+        ct:pal("not run:~n~ts", [[io_lib:format("  ~ts:~b: ~ts~n", [File, Line, Why]) || {File, Line, Why} <- Skipped]]),
+        ?assertEqual([], [{File, Section, Output} || {File, Section, _, {Status, Output}} <- Results, Status =/= 0]),
+        Count = length(lists:append([Blocks || {_, _, Blocks, _} <- Results])),
+        ?assert(Count > length(Skipped)),
+        {comment, lists:flatten(io_lib:format("~b examples run, ~b not", [Count - length(Skipped), length(Skipped)]))}
+    after
+        procket_test:sh(["rm -rf ", Dir])
+    end.
+
+run_section(Dir, Blocks) ->
+    Terms = filename:join(Dir, "section.term"),
+    ok = file:write_file(Terms, io_lib:format("~0tp.~n", [Blocks])),
+    Paths = [[filename:dirname(code:which(Module)), " "] || Module <- [?MODULE, procket]],
+    %% Nothing can be written but the copy and what is empty: an example changes nothing on this machine.
+    Line = ["exec unshare --net --mount --propagation private sh -ec 'ip link set lo up; mount --bind ", Dir, " ", Dir, "; cd ", Dir, "; "
+        "mount -t tmpfs tmpfs /run; mount -t tmpfs -o mode=1777 tmpfs /dev/shm; mount -o remount,bind,ro /; "
+        "export HOME=", Dir, " TMPDIR=/dev/shm LANG=C.UTF-8; exec timeout 120 erl -noshell -pa ", Paths, " -run docs_SUITE run_in_node ", Terms, "' </dev/null"],
+    procket_test:sh(Line).
+
+%% In the node of the section.
+run_in_node([Terms]) ->
+    {ok, [Blocks]} = file:consult(Terms),
+    try
+        ok = docs_examples:run_section(Blocks),
+        halt(0)
+    catch
+        Class:Reason:Stack ->
+            io:format("~tp~n", [{Class, Reason, Stack}]),
+            halt(1)
+    end.
+
+%% Every relative link of a document leads to a file.
+links(Config) ->
+    Root = proplists:get_value(root, Config),
+    Links = [
+        {File, Link}
+     || File <- documents(Config),
+        {ok, Text} <- [file:read_file(filename:join(Root, File))],
+        {match, Found} <- [re:run(Text, "\\]\\(([^)#]+)[^)]*\\)", [global, {capture, all_but_first, list}])],
+        [Link] <- Found,
+        string:find(Link, "://") =:= nomatch
+    ],
+    ?assert(length(Links) > 10),
+    ?assertEqual([], [L || {File, Link} = L <- Links, not filelib:is_file(filename:join([Root, filename:dirname(File), Link]))]).
+
+%% `make docs' says nothing, makes a page for every document and public module, and none of their links is broken.
+html(Config) ->
+    Dir = string:trim(procket_test:sh_ok("mktemp -d")),
+    try
+        _ = procket_test:copy_sources(Dir),
+        Output = procket_test:sh_ok(["cd ", Dir, " && make -s docs 2>&1"]),
+        ?assertEqual(nomatch, re:run(Output, "warning|error", [caseless])),
+        Pages = filelib:wildcard("**/*.html", filename:join(Dir, "doc")),
+        Wanted = ["procket.html", "packet.html", "bpf.html", "procket_ioctl.html", "overview-summary.html", "guides.html"] ++
+            [filename:rootname(File) ++ ".html" || File <- documents(Config)],
+        ?assertEqual([], Wanted -- Pages),
+        %% What is private stays so.
+        ?assertNot(lists:member("procket_port.html", Pages)),
+        Links = [{Page, Link} || Page <- Pages, Link <- hrefs(filename:join([Dir, "doc", Page]))],
+        ?assert(length(Links) > 100),
+        ?assertEqual([], [L || {Page, Link} = L <- Links, broken(filename:join([Dir, "doc", Page]), Link)])
+    after
+        procket_test:sh(["rm -rf ", Dir])
+    end.
+
+hrefs(Page) ->
+    {ok, Text} = file:read_file(Page),
+    case re:run(Text, "\\s(?:href|src)=\"([^\"]+)\"", [global, {capture, all_but_first, list}]) of
+        {match, Found} -> [Link || [Link] <- Found, string:find(Link, ":") =:= nomatch];
+        nomatch -> []
+    end.
+
+broken(Page, "#" ++ Anchor) ->
+    not has_anchor(Page, Anchor);
+broken(Page, Link) ->
+    [Path | Anchor] = string:split(Link, "#"),
+    Target = filename:join(filename:dirname(Page), Path),
+    case {filelib:is_regular(Target), Anchor} of
+        {true, [Name]} -> not has_anchor(Target, Name);
+        {Exists, _} -> not Exists
+    end.
+
+has_anchor(Page, Anchor) ->
+    {ok, Text} = file:read_file(Page),
+    lists:any(fun(Attribute) -> string:find(Text, [Attribute, "=\"", Anchor, "\""]) =/= nomatch end, ["name", "id"]).
+
+%% docs/architecture.md shows the tree as it is.
+architecture_names_every_folder_and_module(Config) ->
+    Root = proplists:get_value(root, Config),
+    {ok, Text} = file:read_file(filename:join(Root, "docs/architecture.md")),
+    Folders = [
+        Folder
+     || Folder <- wildcards(["{Sources,Tests,erlang,docs,scripts,.ci,.github}", "{Sources,Tests,erlang,docs}/*", "Sources/*/*"], Config),
+        filelib:is_dir(filename:join(Root, Folder))
+    ],
+    ?assert(length(Folders) > 15),
+    ?assertEqual([], [F || F <- Folders, string:find(Text, [$`, F, "/`"]) =:= nomatch]),
+    Modules = [filename:basename(File, ".erl") || File <- wildcards(["erlang/src/*.erl"], Config)],
+    ?assertEqual([], [M || M <- Modules, string:find(Text, [$`, M, $`]) =:= nomatch]).
+
+%% Each exported function of a public module has a comment with @doc or @equiv, and a -spec.
+every_export_is_documented(Config) ->
+    Root = proplists:get_value(root, Config),
+    [
+        begin
+            {ok, Text} = file:read_file(filename:join(Root, File)),
+            Module = list_to_atom(filename:basename(File, ".erl")),
+            Private = re:run(Text, "^%% @private", []) =/= nomatch,
+            Exports = [F || F <- Module:module_info(exports), element(1, F) =/= module_info, not Private],
+            ?assertEqual([], [F || F <- Exports, not documented(Text, F)], File)
+        end
+     || File <- sources(Config), string:prefix(File, "erlang/src/") =/= nomatch
+    ].
+
+documented(Text, {Name, _Arity}) ->
+    re:run(Text, ["^%% @(doc|equiv) [^\n]*\n(%%[^\n]*\n)*-spec ", atom_to_list(Name), "\\("], [multiline]) =/= nomatch.
+
+documents(Config) ->
+    wildcards(["*.md", "docs/*.md", "docs/guides/*.md"], Config).
+
+sources(Config) ->
+    wildcards(["erlang/src/*.erl", "erlang/examples/*.erl"], Config).
+
+wildcards(Patterns, Config) ->
+    lists:append([filelib:wildcard(Pattern, proplists:get_value(root, Config)) || Pattern <- Patterns]).
