@@ -36,19 +36,15 @@ public struct LateDescriptor: ~Copyable {
   }
 }
 
-/// Several open descriptors that belong to their holder.
+/// Several open descriptors that belong to their holder. A single one takes no memory.
 public struct Descriptors: ~Copyable {
-  public private(set) var numbers: [CInt] = []
+  public private(set) var numbers = DescriptorNumbers()
 
   public init() {}
 
-  public init(owning numbers: [CInt]) { self.numbers = numbers }
+  deinit { closeAll() }
 
   public var count: Int { numbers.count }
-
-  deinit {
-    for number in numbers { _ = close(number) }
-  }
 
   public mutating func append(_ descriptor: consuming Descriptor) {
     numbers.append(descriptor.release())
@@ -56,21 +52,50 @@ public struct Descriptors: ~Copyable {
 
   /// Moves all of `others` behind these.
   public mutating func append(_ others: consuming Descriptors) {
-    numbers += others.numbers
-    others.numbers = []
+    for number in others.numbers { numbers.append(number) }
+    others.numbers = DescriptorNumbers()
   }
 
   /// Closes all.
   public mutating func removeAll() {
-    for number in numbers { _ = close(number) }
-    numbers.removeAll(keepingCapacity: true)
+    closeAll()
+    numbers = DescriptorNumbers()
   }
 
   /// Moves all of these to another holder.
   public mutating func takeAll() -> Descriptors {
-    let taken = numbers
-    numbers = []
-    return Descriptors(owning: taken)
+    var taken = Descriptors()
+    taken.numbers = numbers
+    numbers = DescriptorNumbers()
+    return taken
+  }
+
+  private func closeAll() {
+    for number in numbers { _ = close(number) }
+  }
+}
+
+/// The numbers of descriptors that belong to somebody else.
+public struct DescriptorNumbers: RandomAccessCollection {
+  private var first: CInt?
+  private var others: [CInt] = []
+
+  public init() {}
+
+  public init(_ numbers: [CInt]) {
+    for number in numbers { append(number) }
+  }
+
+  public var startIndex: Int { 0 }
+  public var endIndex: Int { first == nil ? 0 : 1 + others.count }
+
+  public subscript(index: Int) -> CInt {
+    if index == 0, let first { return first }
+    return others[index - 1]
+  }
+
+  fileprivate mutating func append(_ number: CInt) {
+    if first == nil { first = number } else { others.append(number) }
   }
 }
 

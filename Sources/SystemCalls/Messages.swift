@@ -129,7 +129,7 @@ public enum Messages {
     let nowhere = UnsafeRawBufferPointer(start: nil, count: 0)
     if descriptors.count == 0 { return try Sockets.send(fd, bytes, flags: 0, to: nowhere) }
     var control = ControlBuffer(size: ControlBuffer.space(4 * descriptors.count))
-    descriptors.numbers.withUnsafeBytes { data in
+    Array(descriptors.numbers).withUnsafeBytes { data in
       _ = control.write(at: 0, level: SOL_SOCKET, type: rights, data)
     }
     return try send(fd, bytes, flags: 0, control: control, to: nowhere)

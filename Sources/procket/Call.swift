@@ -25,13 +25,13 @@ struct Call: ~Copyable {
   private var position = 0
   /// The bytes of the request's identifier, for calls whose answers come later.
   let id: UnsafeRawBufferPointer
-  /// What came along, closed after the call.
-  let descriptors: ArraySlice<CInt>
+  /// What came along; it is closed after the call.
+  let descriptors: DescriptorNumbers
   /// What goes back with the answer.
   var outgoing = Descriptors()
 
   /// `arguments` is at a list.
-  init(id: UnsafeRawBufferPointer, arguments: TermReader, descriptors: ArraySlice<CInt>) {
+  init(id: UnsafeRawBufferPointer, arguments: TermReader, descriptors: DescriptorNumbers) {
     reader = arguments
     count = (try? reader.listHeader()) ?? 0
     self.id = id

@@ -150,7 +150,7 @@ struct Server: ~Copyable {
       context.answer.fail(.name("badrequest"), function: function)
       return try send(id: id, Descriptors(), way)
     }
-    var call = Call(id: id, arguments: arguments, descriptors: descriptors.numbers[...])
+    var call = Call(id: id, arguments: arguments, descriptors: descriptors.numbers)
     Commands.run(function, &call, &context)
     if context.answer.isTooLong {
       context.answer.fail(.code(EMSGSIZE), function: function)

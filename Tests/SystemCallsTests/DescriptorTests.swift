@@ -28,9 +28,9 @@ import Testing
     do {
       var some = Descriptors()
       for _ in 0..<3 { some.append(try Files.open("/dev/null", flags: O_RDWR)) }
-      numbers = some.numbers
+      numbers = Array(some.numbers)
       let taken = some.takeAll()
-      #expect(some.numbers.isEmpty && taken.numbers == numbers)
+      #expect(some.numbers.isEmpty && Array(taken.numbers) == numbers)
       #expect(numbers.allSatisfy(isOpen))
     }
     #expect(!numbers.contains(where: isOpen))
@@ -55,7 +55,7 @@ import Testing
   @Test func withoutBlocking() throws {
     var ends: [CInt] = [0, 0]
     #expect(pipe(&ends) == 0)
-    let all = Descriptors(owning: ends)
+    let all = owned(ends)
     let reader = all.numbers[0]
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
     defer { room.deallocate() }
@@ -68,7 +68,7 @@ import Testing
   @Test func rightsOverASocket() throws {
     var ends: [CInt] = [0, 0]
     #expect(socketpair(AF_UNIX, Sockets.stream, 0, &ends) == 0)
-    let pair = Descriptors(owning: ends)
+    let pair = owned(ends)
     let null = try Files.open("/dev/null", flags: O_RDWR)
     var sent = Descriptors()
     for _ in 0..<2 { sent.append(Descriptor(owning: try valueOrErrno { dup(null.number) })) }
@@ -81,7 +81,7 @@ import Testing
     var came = Descriptors()
     control.rights { came.append(Descriptor(owning: $0)) }
     #expect(count == 1 && room[0] == 0)
-    #expect(came.numbers.count == 2 && Set(came.numbers + sent.numbers).count == 4)
+    #expect(came.numbers.count == 2 && Set(Array(came.numbers) + Array(sent.numbers)).count == 4)
     for number in came.numbers { #expect(try Files.isCharacterDevice(number)) }
   }
 
@@ -100,4 +100,10 @@ import Testing
     // What does not fit is not written.
     #expect(data.withUnsafeBytes { control.write(at: 60, level: 1, type: 2, $0) } == 60)
   }
+}
+
+private func owned(_ numbers: [CInt]) -> Descriptors {
+  var descriptors = Descriptors()
+  for number in numbers { descriptors.append(Descriptor(owning: number)) }
+  return descriptors
 }

@@ -27,9 +27,9 @@ extension Commands {
         let own = try call.list { (call) throws(Failure) in
           let index = try call.integer(in: 0...Int.max)
           guard index < all.count else { throw .argument(1) }
-          return all[all.startIndex + index]
+          return all[index]
         }
-        return (function: function, arguments: arguments, descriptors: own[...])
+        return (function: function, arguments: arguments, descriptors: DescriptorNumbers(own))
       }
     }
     context.batches += 1
