@@ -12,8 +12,9 @@ let package = Package(
     .target(name: "ErlangTerm", dependencies: ["CErlInterface"], swiftSettings: strict),
     .target(name: "SystemCalls", dependencies: ["CSystem"], swiftSettings: strict),
     .target(name: "Privilege", dependencies: ["CSystem", "SystemCalls"], swiftSettings: strict),
+    .target(name: "Capture", dependencies: ["CSystem", "SystemCalls"], swiftSettings: strict),
     .executableTarget(
-      name: "procket", dependencies: ["ErlangTerm", "SystemCalls", "Privilege"], swiftSettings: strict),
+      name: "procket", dependencies: ["ErlangTerm", "SystemCalls", "Privilege", "Capture"], swiftSettings: strict),
     .testTarget(name: "ErlangTermTests", dependencies: ["ErlangTerm"], swiftSettings: strict),
     .testTarget(name: "SystemCallsTests", dependencies: ["SystemCalls", "CSystem"], swiftSettings: strict),
     .testTarget(name: "ProcketTests", dependencies: ["procket", "ErlangTerm", "SystemCalls"], swiftSettings: strict),

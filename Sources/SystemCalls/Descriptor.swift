@@ -62,6 +62,10 @@ public struct Descriptors: ~Copyable {
     numbers = DescriptorNumbers()
   }
 
+  public mutating func takeFirst() -> Descriptor? {
+    numbers.isEmpty ? nil : Descriptor(owning: numbers.removeFirst())
+  }
+
   /// Moves all of these to another holder.
   public mutating func takeAll() -> Descriptors {
     var taken = Descriptors()

@@ -5,12 +5,13 @@ import SystemCalls
 let version = "1.0.0"
 
 let usage = """
-  usage: procket worker | opener
+  usage: procket worker | opener | capture
          procket --version | --help
 
   The port program of the Erlang application procket, which starts it: it is not for use by hand.
     worker  makes system calls on descriptors of the Erlang node, with the rights of its user
     opener  opens sockets and devices for it, with the rights that this file was given
+    capture receives and sends packets on one descriptor, without any rights
 
   """
 
@@ -44,6 +45,9 @@ func put(_ text: String, on fd: CInt) {
 switch CommandLine.arguments.dropFirst() {
 case ["worker"]: exit(serve(.worker))
 case ["opener"]: exit(serve(.opener))
+#if os(Linux)
+  case ["capture"]: exit(serveCapture())
+#endif
 case ["--version"]: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
 case ["--help"]: put(usage, on: 1)
 default:

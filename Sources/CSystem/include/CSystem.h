@@ -17,6 +17,7 @@
 #endif
 
 #include "constants.h"
+#include "packet_ring.h"
 
 // The name of an errno, as "EAGAIN"; NULL where there is none.
 const char *procket_errno_name(int number);

@@ -1,0 +1,74 @@
+#ifdef __linux__
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "include/packet_ring.h"
+
+// What packet_ring.h says is what the kernel's header says.
+#define SAME(a, b) _Static_assert((a) == (b), #a)
+SAME(procket_block_status, offsetof(struct tpacket_block_desc, hdr.bh1.block_status));
+SAME(procket_block_packets, offsetof(struct tpacket_block_desc, hdr.bh1.num_pkts));
+SAME(procket_block_first, offsetof(struct tpacket_block_desc, hdr.bh1.offset_to_first_pkt));
+SAME(procket_block_length, offsetof(struct tpacket_block_desc, hdr.bh1.blk_len));
+SAME(procket_block_header, sizeof(struct tpacket_block_desc));
+SAME(procket_packet_next, offsetof(struct tpacket3_hdr, tp_next_offset));
+SAME(procket_packet_seconds, offsetof(struct tpacket3_hdr, tp_sec));
+SAME(procket_packet_nanoseconds, offsetof(struct tpacket3_hdr, tp_nsec));
+SAME(procket_packet_captured, offsetof(struct tpacket3_hdr, tp_snaplen));
+SAME(procket_packet_original, offsetof(struct tpacket3_hdr, tp_len));
+SAME(procket_packet_status, offsetof(struct tpacket3_hdr, tp_status));
+SAME(procket_packet_mac, offsetof(struct tpacket3_hdr, tp_mac));
+SAME(procket_packet_tci, offsetof(struct tpacket3_hdr, hv1.tp_vlan_tci));
+SAME(procket_packet_tpid, offsetof(struct tpacket3_hdr, hv1.tp_vlan_tpid));
+SAME(procket_packet_header, sizeof(struct tpacket3_hdr));
+SAME(procket_status_kernel, TP_STATUS_KERNEL);
+SAME(procket_status_user, TP_STATUS_USER);
+SAME(procket_status_vlan, TP_STATUS_VLAN_VALID);
+SAME(procket_status_tpid, TP_STATUS_VLAN_TPID_VALID);
+SAME(procket_packet_rx_ring, PACKET_RX_RING);
+SAME(procket_packet_statistics, PACKET_STATISTICS);
+SAME(procket_packet_version, PACKET_VERSION);
+SAME(procket_packet_reserve, PACKET_RESERVE);
+SAME(procket_packet_v3, TPACKET_V3);
+SAME(procket_ring_request_size, sizeof(struct tpacket_req3));
+SAME(procket_filter_instruction, sizeof(struct sock_filter));
+
+int procket_attach_filter(int fd, const void *instructions, unsigned short count) {
+  struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)instructions};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+int procket_send_batch(int fd, const struct iovec *messages, unsigned count) {
+  struct mmsghdr headers[procket_batch];
+  if (count > procket_batch) count = procket_batch;
+  memset(headers, 0, count * sizeof *headers);
+  for (unsigned i = 0; i < count; i++) {
+    headers[i].msg_hdr.msg_iov = (struct iovec *)&messages[i];
+    headers[i].msg_hdr.msg_iovlen = 1;
+  }
+  return sendmmsg(fd, headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+int procket_receive_batch(int fd, void *memory, size_t room, unsigned count, uint32_t *lengths) {
+  struct mmsghdr headers[procket_batch];
+  struct iovec vectors[procket_batch];
+  if (count > procket_batch) count = procket_batch;
+  memset(headers, 0, count * sizeof *headers);
+  for (unsigned i = 0; i < count; i++) {
+    vectors[i].iov_base = (char *)memory + i * room;
+    vectors[i].iov_len = room;
+    headers[i].msg_hdr.msg_iov = &vectors[i];
+    headers[i].msg_hdr.msg_iovlen = 1;
+  }
+  int received = recvmmsg(fd, headers, count, MSG_DONTWAIT | MSG_TRUNC, NULL);
+  for (int i = 0; i < received; i++) lengths[i] = headers[i].msg_len;
+  return received;
+}
+#else
+typedef int procket_no_packet_sockets;
+#endif

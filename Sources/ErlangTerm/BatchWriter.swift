@@ -1,0 +1,153 @@
+import CErlInterface
+
+/// Frames of `{packets, [Packet]}`, written with ei one behind the other, until somebody takes them: docs/protocol.md, "Functions of a capture".
+///
+/// The memory is of a fixed size. What finds no room is refused, and can be offered again later.
+public struct BatchWriter: ~Copyable {
+  /// What comes with a packet.
+  public struct Stamp {
+    let nanoseconds: UInt64
+    let originalLength: Int
+
+    public init(nanoseconds: UInt64, originalLength: Int) {
+      self.nanoseconds = nanoseconds
+      self.originalLength = originalLength
+    }
+  }
+
+  /// Frames of this length and their headers are what the BEAM reads at once, in bytes.
+  private static let longest = 65_534
+  private static let capacity = 1 << 21
+  /// A tuple, two integers and a binary's header; the end of a list.
+  private static let elementOverhead = 32
+  private static let ending = 1
+
+  private let memory: UnsafeMutablePointer<CChar>
+  /// Whole frames stand here.
+  private var start = 0
+  private var end = 0
+  /// The frame that is being written: where it ends so far, where its list is, and how many packets are in it.
+  private var cursor: CInt = 0
+  private var list: CInt = 0
+  private var count = 0
+
+  public init() { memory = .allocate(capacity: Self.capacity) }
+
+  deinit { memory.deallocate() }
+
+  /// The bytes that wait, without those of a frame that is not closed.
+  public var waiting: Int { end - start }
+
+  /// Adds a packet; false where there is no room.
+  public mutating func add(_ bytes: UnsafeRawBufferPointer, _ stamp: Stamp?) -> Bool {
+    let length = bytes.count + Self.elementOverhead
+    if count > 0, Int(cursor) - end - FrameBuffer.header + length + Self.ending > Self.longest { close() }
+    if count == 0 {
+      guard makeRoom() else { return false }
+      begin()
+      if Int(cursor) - end - FrameBuffer.header + length + Self.ending > Self.longest { return addLong(bytes, stamp) }
+    }
+    if let stamp {
+      ei_encode_tuple_header(memory, &cursor, 3)
+      ei_encode_ulonglong(memory, &cursor, CUnsignedLongLong(stamp.nanoseconds))
+      ei_encode_ulonglong(memory, &cursor, CUnsignedLongLong(stamp.originalLength))
+    }
+    ei_encode_binary(memory, &cursor, bytes.baseAddress, CLong(bytes.count))
+    count += 1
+    return true
+  }
+
+  /// Ends the frame that is being written.
+  public mutating func close() {
+    guard count > 0 else { return }
+    // Now the length of the list is known.
+    var header = list
+    ei_encode_list_header(memory, &header, CInt(count))
+    ei_encode_list_header(memory, &cursor, 0)
+    finish(Int(cursor) - end - FrameBuffer.header)
+  }
+
+  /// Adds a frame `{Name, Value}` behind all packets; false where there is no room.
+  public mutating func add(_ name: String, _ value: String) -> Bool {
+    close()
+    guard makeRoom() else { return false }
+    var writer = TermWriter()
+    writer.version()
+    writer.tupleHeader(2)
+    writer.atom(name)
+    writer.atom(value)
+    writer.withBytes { add(frame: $0) }
+    return true
+  }
+
+  /// Whole frames, of up to about `most` bytes: at least one, where there is one.
+  public mutating func take(_ most: Int) -> UnsafeRawBufferPointer {
+    let first = start
+    while start < end, start - first < most {
+      start += FrameBuffer.header + (Int(UInt8(bitPattern: memory[start])) << 8 | Int(UInt8(bitPattern: memory[start + 1])))
+    }
+    return UnsafeRawBufferPointer(start: memory + first, count: start - first)
+  }
+
+  private mutating func begin() {
+    cursor = CInt(end + FrameBuffer.header)
+    ei_encode_version(memory, &cursor)
+    ei_encode_tuple_header(memory, &cursor, 2)
+    ei_encode_atom_len_as(memory, &cursor, "packets", 7, ERLANG_UTF8, ERLANG_UTF8)
+    list = cursor
+    ei_encode_list_header(memory, &cursor, 1)
+  }
+
+  private mutating func finish(_ length: Int) {
+    memory[end] = CChar(truncatingIfNeeded: length >> 8)
+    memory[end + 1] = CChar(truncatingIfNeeded: length)
+    end += FrameBuffer.header + length
+    count = 0
+  }
+
+  /// A packet that does not fit into a frame crosses in parts.
+  private mutating func addLong(_ bytes: UnsafeRawBufferPointer, _ stamp: Stamp?) -> Bool {
+    guard 2 * FrameBuffer.longestFrame + bytes.count + bytes.count / 64 <= Self.capacity - end else { return false }
+    var whole = TermWriter()
+    whole.version()
+    whole.tupleHeader(2)
+    whole.atom("packets")
+    whole.listHeader(1)
+    if let stamp {
+      whole.tupleHeader(3)
+      whole.unsigned(stamp.nanoseconds)
+      whole.integer(Int64(stamp.originalLength))
+    }
+    whole.binary(bytes)
+    whole.emptyList()
+    var name = TermWriter()
+    name.atom("packets")
+    var scratch = TermWriter()
+    whole.withBytes { encoded in
+      name.withBytes { id in
+        Parts.split(encoded, id: id, with: &scratch) { add(frame: $0) }
+      }
+    }
+    return true
+  }
+
+  private mutating func add(frame: UnsafeRawBufferPointer) {
+    (memory + end + FrameBuffer.header).update(
+      from: frame.assumingMemoryBound(to: CChar.self).baseAddress ?? UnsafePointer(memory), count: frame.count)
+    finish(frame.count)
+  }
+
+  /// Room for a frame of any length behind those that wait.
+  private mutating func makeRoom() -> Bool {
+    let wanted = FrameBuffer.header + FrameBuffer.longestFrame
+    if start == end {
+      start = 0
+      end = 0
+    } else if Self.capacity - end < wanted, start >= Self.capacity / 2 {
+      memory.update(from: memory + start, count: end - start)
+      end -= start
+      start = 0
+    }
+    return Self.capacity - end >= wanted
+  }
+}

@@ -1,0 +1,173 @@
+import Capture
+import CSystem
+import ErlangTerm
+import Privilege
+import SystemCalls
+
+#if os(Linux)
+  extension CaptureServer {
+    /// How long descriptors may take that were sent ahead of a request, in milliseconds.
+    private static let patience: CInt = 1000
+
+    /// Runs a function; false where there is nothing to answer, or not yet.
+    mutating func run(_ function: String, _ call: inout Call) throws(Failure) -> Bool {
+      switch function {
+      case "attach":
+        try call.check(arity: 2, takesDescriptor: false)
+        try Commands.attach(&call, &context)
+        // The last thing for which the user mattered.
+        try call.system { () throws(Errno) in try Surroundings.becomeNobody() }
+        return true
+      case _ where context.channel.number < 0: throw .code(ENOTCONN)
+      case "packet": try packet(&call)
+      case "descriptor": try descriptor(&call)
+      case "start": try start(&call)
+      case "credit":
+        try call.check(arity: 1, takesDescriptor: false)
+        credit += try call.integer(in: 0...1 << 32)
+        return false
+      case "send": return try send(&call)
+      case "stats": try stats(&call)
+      case "info": try info(&call)
+      default: throw .undefined
+      }
+      return true
+    }
+
+    /// `[Interface]`, and ahead of it a packet socket and a netlink socket: the socket that this is about. An empty name: all interfaces.
+    private mutating func packet(_ call: inout Call) throws(Failure) {
+      try call.check(arity: 1, takesDescriptor: false)
+      let name = try call.string()
+      guard source == nil else { throw .code(EALREADY) }
+      var came = try takeDescriptors(2)
+      guard let socket = came.takeFirst(), let netlink = came.takeFirst() else { throw .noDescriptor }
+      let (number, changes) = (socket.number, netlink.number)
+      let index = try call.system { () throws(Errno) in
+        try subscribe(changes)
+        return name.isEmpty ? 0 : try Interface(named: name, on: number).index
+      }
+      source = CaptureSource(packets: socket, index: index)
+      self.changes.open(netlink)
+      try answerInterface(call)
+    }
+
+    /// `[]`, and ahead of it a descriptor that has messages: the one that this is about.
+    private mutating func descriptor(_ call: inout Call) throws(Failure) {
+      try call.check(arity: 0, takesDescriptor: false)
+      guard source == nil else { throw .code(EALREADY) }
+      var came = try takeDescriptors(1)
+      guard let descriptor = came.takeFirst() else { throw .noDescriptor }
+      do { source = try CaptureSource(messages: descriptor) } catch { throw .errno(error) }
+      context.answer.ok()
+    }
+
+    /// `[EtherType, SnapshotLength, Promiscuous, Buffer, Timestamps, Cooked, Filter, Credit]`; what is true or false is 1 or 0.
+    private mutating func start(_ call: inout Call) throws(Failure) {
+      try call.check(arity: 8, takesDescriptor: false)
+      let etherType = try call.integer(in: 0...UInt16.max)
+      let length = try call.integer(in: 1...1 << 24)
+      let promiscuous = try call.integer(in: 0...1) == 1
+      let buffer = try call.integer(in: 1...1 << 31)
+      let stamps = try call.integer(in: 0...1) == 1
+      let cooked = try call.integer(in: 0...1) == 1
+      let filter = try call.binary()
+      let credit = try call.integer(in: 0...1 << 32)
+      guard source != nil else { throw .code(ENOTCONN) }
+      guard source?.isStarted == false else { throw .code(EALREADY) }
+      let options = CaptureSource.Options(
+        etherType: etherType, snapshotLength: length, promiscuous: promiscuous, buffer: buffer, cooked: cooked)
+      self.stamps = stamps
+      self.credit = credit
+      try call.system { () throws(Errno) in try source?.start(options, filter: filter) }
+      context.answer.ok()
+    }
+
+    /// `[[Message]]`: sends them in this order, up to the first that fails. After that, further requests of the same `Id` are refused.
+    private mutating func send(_ call: inout Call) throws(Failure) -> Bool {
+      try call.check(arity: 1, takesDescriptor: false)
+      let messages = try call.list { (call) throws(Failure) in try call.binary() }
+      guard let number = source?.number, let isSocket = source?.isSocket else { throw .code(ENOTCONN) }
+      guard let (sent, error) = injector.send(messages, id: call.id, to: number, isSocket: isSocket) else { return false }
+      context.answer.sent(sent, error)
+      return true
+    }
+
+    /// `[]`
+    private mutating func stats(_ call: inout Call) throws(Failure) {
+      try call.check(arity: 0, takesDescriptor: false)
+      guard source != nil else { throw .code(ENOTCONN) }
+      let statistics = try call.system { () throws(Errno) in try source?.currentStatistics() }
+      context.answer.startOk(4)
+      let sent = injector.sent
+      context.answer.withTerm { term in
+        term.integer(Int64(statistics?.received ?? 0))
+        term.integer(Int64(statistics?.dropped ?? 0))
+        term.integer(Int64(statistics?.truncated ?? 0))
+        term.integer(Int64(sent))
+      }
+    }
+
+    /// `[]`
+    private mutating func info(_ call: inout Call) throws(Failure) {
+      try call.check(arity: 0, takesDescriptor: false)
+      guard source?.index != nil else { return context.answer.ok() }
+      try answerInterface(call)
+    }
+
+    private mutating func answerInterface(_ call: borrowing Call) throws(Failure) {
+      guard let index = source?.index, let number = source?.number else { throw .code(ENOTCONN) }
+      guard index > 0 else { return context.answer.ok() }
+      let interface = try call.system { () throws(Errno) in try Interface(index: index, on: number) }
+      context.answer.startOk(5)
+      context.answer.withTerm { term in
+        interface.name.utf8.withContiguousStorageIfAvailable { term.binary(UnsafeRawBufferPointer($0)) }
+        term.integer(Int64(interface.index))
+        interface.address.withUnsafeBytes { term.binary($0) }
+        term.integer(Int64(interface.mtu))
+        term.integer(Int64(interface.hardwareType))
+      }
+    }
+
+    /// The descriptors that an empty frame on the channel brought.
+    private mutating func takeDescriptors(_ count: Int) throws(Failure) -> Descriptors {
+      var entry = pollfd(fd: context.channel.number, events: Int16(POLLIN), revents: 0)
+      var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
+      var address = AddressBuffer(room: 0)
+      let frame = context.buffer(of: FrameBuffer.header)
+      do {
+        guard try valueOrErrno({ poll(&entry, 1, Self.patience) }) == 1 else { throw Failure.noDescriptor }
+        _ = try Messages.receive(entry.fd, into: frame, flags: 0, control: &control, address: &address)
+      } catch let error as Errno {
+        throw .errno(error)
+      } catch {
+        throw .noDescriptor
+      }
+      let came = Descriptors(owning: control.rights())
+      guard came.numbers.count == count else { throw .noDescriptor }
+      return came
+    }
+
+    /// Hears of every change of an interface: rtnetlink(7).
+    private func subscribe(_ netlink: CInt) throws(Errno) {
+      // struct sockaddr_nl, with the group RTMGRP_LINK.
+      let words: [UInt32] = [UInt32(AF_NETLINK), 0, 1]
+      try words.withUnsafeBytes { [UInt8]($0) }.withBytes { (bytes) throws(Errno) in
+        try Sockets.bind(netlink, to: bytes)
+      }
+    }
+  }
+#endif
+
+extension Answer {
+  /// `{ok, Sent}` or `{error, {Posix, Sent}}`
+  mutating func sent(_ count: Int, _ error: Errno?) {
+    guard let error else { return ok(count) }
+    withTerm { term in
+      term.tupleHeader(2)
+      term.atom("error")
+      term.tupleHeader(2)
+      term.atom(error.name)
+      term.integer(Int64(count))
+    }
+  }
+}

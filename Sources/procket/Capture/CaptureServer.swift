@@ -1,0 +1,222 @@
+import Capture
+import ErlangTerm
+import Privilege
+import SystemCalls
+
+#if os(Linux)
+  /// Serves one capture until stdin ends: docs/protocol.md, "Functions of a capture".
+  ///
+  /// Packets go to stdout as far as the credit reaches that was given. Without credit they wait here, in a buffer of a fixed
+  /// size, then in the kernel's; what finds no room there the kernel drops, and counts.
+  struct CaptureServer: ~Copyable {
+    private static let input: CInt = 0
+    private static let output: CInt = 1
+    /// What is written with one call, in bytes, and the room in the pipe that is asked for.
+    private static let writeSize = 1 << 18
+    private static let pipeSize: CInt = 1 << 20
+    /// `F_SETPIPE_SZ`
+    private static let setPipeSize: CInt = 1031
+    /// What is taken from the kernel before requests are looked at again, in bytes.
+    private static let turn = 1 << 19
+    /// How long the last packets of an interface that was removed may take, in milliseconds.
+    private static let ending: CInt = 50
+
+    var context: Context
+    var source: CaptureSource?
+    /// A netlink socket that becomes readable when an interface of the namespace changes.
+    var changes = LateDescriptor()
+    var injector = Injector()
+    var credit = 0
+    var stamps = false
+    private var stdin = FrameBuffer()
+    private var parts = PartAssembler<Void>()
+    private var scratch = TermWriter()
+    private var batches = BatchWriter()
+    /// A packet that found no room, and what is to be said behind it.
+    private var held: CapturedPacket?
+    private var notices: [(name: String, reason: String)] = []
+    private var isRemoved = false
+    private var isEnded = false
+
+    init(privileges: consuming Privileges) { context = Context(privileges: privileges) }
+
+    /// Returns when stdin ends; throws where stdout fails.
+    mutating func run() throws(Errno) {
+      _ = fcntl(Self.output, Self.setPipeSize, Self.pipeSize)
+      while true {
+        var entries = [
+          pollfd(fd: Self.input, events: Int16(POLLIN), revents: 0),
+          pollfd(fd: watched(), events: Int16(truncatingIfNeeded: interest), revents: 0),
+          pollfd(fd: isEnded ? -1 : changes.number, events: Int16(POLLIN), revents: 0),
+        ]
+        let ready = try valueOrErrno { poll(&entries, nfds_t(entries.count), isRemoved && !isEnded ? Self.ending : -1) }
+        if entries[2].revents != 0 { noticeChanges() }
+        if entries[1].revents & Int16(POLLERR | POLLNVAL) != 0 { noticeError() }
+        if entries[1].revents & Int16(POLLOUT) != 0 { try resumeSending() }
+        if entries[0].revents != 0, try readInput() == false { return }
+        if entries[1].revents != 0 || held != nil || !notices.isEmpty { receive() }
+        if ready == 0 { end(Errno(rawValue: ENODEV)) }
+        try flush()
+      }
+    }
+
+    /// The descriptor of the source, unless nothing is wanted of it.
+    private mutating func watched() -> CInt {
+      guard let number = source?.number, source?.isStarted ?? false, !isEnded, interest != 0 else { return -1 }
+      return number
+    }
+
+    private var interest: Int32 {
+      var events: Int32 = 0
+      if held == nil, notices.isEmpty { events |= POLLIN }
+      if injector.isWaiting { events |= POLLOUT }
+      return events
+    }
+
+    // What comes
+
+    private mutating func receive() {
+      var room = Self.turn
+      do {
+        while room > 0, !isEnded {
+          let packet: CapturedPacket
+          if let waiting = held {
+            packet = waiting
+          } else if let next = try source?.next() {
+            packet = next
+          } else {
+            break
+          }
+          let stamp =
+            stamps
+            ? BatchWriter.Stamp(nanoseconds: packet.nanoseconds, originalLength: packet.originalLength) : nil
+          guard batches.add(packet.bytes, stamp) else {
+            held = packet
+            return
+          }
+          held = nil
+          room -= packet.bytes.count
+        }
+      } catch {
+        fail(error)
+      }
+      batches.close()
+      while let notice = notices.first, batches.add(notice.name, notice.reason) {
+        notices.removeFirst()
+      }
+    }
+
+    /// Writes what the credit allows.
+    private mutating func flush() throws(Errno) {
+      while credit > 0, batches.waiting > 0 {
+        let frames = batches.take(min(credit, Self.writeSize))
+        credit -= frames.count
+        try Files.writeAll(Self.output, frames)
+      }
+    }
+
+    private mutating func noticeError() {
+      guard let number = source?.number, source?.isSocket ?? false else { return }
+      if let error = Sockets.takeError(number) { fail(error) }
+    }
+
+    /// An error of a socket passes; one of a device does not.
+    private mutating func fail(_ error: Errno) {
+      if source?.isSocket ?? false, error.rawValue != EBADF {
+        notices.append(("failed", error.name))
+      } else {
+        end(error)
+      }
+    }
+
+    /// Which change it was does not matter: what is asked is whether the interface is still there.
+    private mutating func noticeChanges() {
+      let buffer = context.buffer(of: 1 << 14)
+      var address = AddressBuffer(room: 0)
+      while (try? Sockets.receive(changes.number, into: buffer, flags: 0, address: &address)) != nil {}
+      isRemoved = source?.isRemoved ?? false
+    }
+
+    private mutating func end(_ error: Errno) {
+      guard !isEnded else { return }
+      isEnded = true
+      notices.append(("ended", error.name))
+      while held == nil, let notice = notices.first, batches.add(notice.name, notice.reason) { notices.removeFirst() }
+    }
+
+    // What is asked
+
+    private mutating func readInput() throws(Errno) -> Bool {
+      let (count, _) = try stdin.fill { (buffer) throws(Errno) in (try Files.read(Self.input, into: buffer), ()) }
+      if count == 0 { return false }
+      while let (frame, _) = stdin.next() { try serve(frame) }
+      return true
+    }
+
+    private mutating func serve(_ frame: UnsafeRawBufferPointer) throws(Errno) {
+      let id: UnsafeRawBufferPointer
+      let function: String
+      var reader: TermReader
+      do {
+        reader = try TermReader(checking: frame)
+        guard try reader.tupleHeader() == 3 else { throw TermReader.Failure.mismatch }
+        id = try reader.raw()
+        guard TermReader.isIdentifier(id) else { throw TermReader.Failure.mismatch }
+        function = try reader.atom()
+      } catch {
+        context.answer.begin(id: nil)
+        if case TermReader.Failure.malformed(let offset) = error {
+          context.answer.failTerm(at: offset)
+        } else {
+          context.answer.fail(.name("badrequest"), function: "")
+        }
+        return try context.answer.send(to: Self.output, id: nil, with: &scratch)
+      }
+      if function == "part" { return try assemble(id, reader) }
+      context.answer.begin(id: id)
+      do throws(Failure) {
+        guard reader.isList else { throw .name("badrequest") }
+        var call = Call(id: id, arguments: reader, descriptors: Descriptors())
+        guard try run(function, &call) else { return }
+      } catch {
+        context.answer.fail(error, function: function)
+      }
+      try context.answer.send(to: Self.output, id: id, with: &scratch)
+    }
+
+    private mutating func assemble(_ id: UnsafeRawBufferPointer, _ arguments: TermReader) throws(Errno) {
+      var reader = arguments
+      let failure: Failure
+      do {
+        guard reader.isList, try reader.listHeader() == 3 else { throw TermReader.Failure.mismatch }
+        let whole = try parts.add(
+          id: id, offset: try reader.integer(), total: try reader.integer(), chunk: try reader.binary(), keeping: ())
+        guard let whole else { return }
+        return try whole.bytes.withBytes { (bytes) throws(Errno) in try serve(bytes) }
+      } catch let error as Errno {
+        throw error
+      } catch Parts.Failure.unexpected(let offset) {
+        failure = .part(offset: offset)
+      } catch Parts.Failure.noRoom {
+        failure = .code(ENOMEM)
+      } catch {
+        failure = .name("badrequest")
+      }
+      context.answer.begin(id: id)
+      context.answer.fail(failure, function: "part")
+      try context.answer.send(to: Self.output, id: id, with: &scratch)
+    }
+
+    /// Sends on what waited, and answers for each request that is done.
+    private mutating func resumeSending() throws(Errno) {
+      guard let number = source?.number, let isSocket = source?.isSocket else { return }
+      for done in injector.resume(to: number, isSocket: isSocket) {
+        try done.id.withBytes { (id) throws(Errno) in
+          context.answer.begin(id: id)
+          context.answer.sent(done.sent, done.error)
+          try context.answer.send(to: Self.output, id: id, with: &scratch)
+        }
+      }
+    }
+  }
+#endif
