@@ -193,6 +193,7 @@ socket(Family, Type, Protocol) ->
 close(FD) when ?is_fd(FD) ->
     Result = procket_fd:close(FD),
     procket_select:closed(FD),
+    procket_raw:closed(FD),
     Result.
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).

@@ -2,7 +2,7 @@
 %% What is executed for a port process: words, never a shell line.
 -module(procket_command).
 
--export([progname/0, worker/0, openers/1, find/1, to_string/1]).
+-export([progname/0, worker/0, capture/0, filter/0, openers/1, find/1, to_string/1]).
 
 -export_type([command/0]).
 
@@ -31,6 +31,15 @@ load() ->
 -spec worker() -> command().
 worker() ->
     [progname(), "worker"].
+
+-spec capture() -> command().
+capture() ->
+    [progname(), "capture"].
+
+%% The path of the compiler of filter expressions, which stands beside the port program.
+-spec filter() -> string().
+filter() ->
+    progname() ++ "-filter".
 
 %% The commands to try in turn to have something opened, as the options `exec' and `progname' say.
 -spec openers(#{exec := [string()], progname => string(), pipe => file:filename()}) -> [command()].

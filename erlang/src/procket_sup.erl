@@ -4,6 +4,7 @@
 %%   procket_ports: which port process serves what, and who has its lane
 %%   procket_memory: who owns memory of the worker
 %%   procket_select: who waits for which descriptor
+%%   procket_raw_sup (simple_one_for_one): a {@link procket_raw} for each socket of `gen_raw'
 -module(procket_sup).
 -behaviour(supervisor).
 
@@ -19,6 +20,7 @@ init([]) ->
         #{id => procket_port_sup, start => {procket_port_sup, start_link, []}, type => supervisor},
         #{id => procket_ports, start => {procket_ports, start_link, []}},
         #{id => procket_memory, start => {procket_memory, start_link, []}},
-        #{id => procket_select, start => {procket_select, start_link, []}}
+        #{id => procket_select, start => {procket_select, start_link, []}},
+        #{id => procket_raw_sup, start => {procket_raw_sup, start_link, []}, type => supervisor}
     ],
     {ok, {#{strategy => rest_for_one}, Children}}.

@@ -1,0 +1,265 @@
+%% @doc Packets as a stream: captures and injects on a network interface, or on a descriptor that has messages.
+%%
+%% Used as `gen_udp' is, but that packets come in lists: as many as were there. A socket is a process, supervised, with a port process of its
+%% own that reads the kernel's memory-mapped ring and has no rights at all. The socket that it reads is opened by an opener, as
+%% {@link procket:open/2} does, so the BEAM needs none either.
+%%
+%% ```
+%% {ok, Socket} = gen_raw:open("eth0", [{filter, "udp port 53"}, {active, once}]),
+%% receive
+%%     {raw, Socket, Packets} -> [io:format("~b bytes~n", [byte_size(Packet)]) || Packet <- Packets]
+%% end,
+%% {ok, #{received := _, delivered := _, kernel_dropped := _}} = gen_raw:stats(Socket),
+%% ok = gen_raw:close(Socket).
+%% '''
+%%
+%% The owner, at first the process that opened the socket, gets in an active mode:
+%% <ul>
+%% <li>`{raw, Socket, [Packet]}': packets, in the order in which they came;</li>
+%% <li>`{raw_passive, Socket}': `{active, N}' has come to its end;</li>
+%% <li>`{raw_error, Socket, Reason}': an error that the socket survives, as `enetdown' (the interface was taken down), or that ends it: then
+%% comes</li>
+%% <li>`{raw_closed, Socket}': it is closed, but not by {@link close/1}.</li>
+%% </ul>
+%% In passive mode {@link recv/2} returns the same. Nothing gets lost without being counted: {@link stats/1}.
+%%
+%% `docs/capture.md' says what the counters mean, how large a buffer has to be, and when to copy packets.
+-module(gen_raw).
+
+-export([open/2, close/1, recv/2, send/2, setopts/2, getopts/2, controlling_process/2, stats/1, info/1]).
+
+-export_type([socket/0, source/0, option/0, active/0, packet/0, instruction/0, stats/0, info/0]).
+
+-opaque socket() :: pid().
+-type source() :: Interface :: string() | {fd, procket:fd()}.
+%% The name of an interface; `"any"' is all of them.
+-type active() :: boolean() | once | 1..32767.
+-type packet() :: binary() | {NanoSeconds :: non_neg_integer(), OriginalLength :: non_neg_integer(), binary()}.
+%% With the option `timestamps': nanoseconds since 1970, and the length in bytes that the packet had on the wire.
+-type instruction() :: packet:instruction().
+-type option() ::
+    {active, active()}
+    | {filter, Expression :: string() | binary() | [instruction()]}
+    | {protocol, EtherType :: 0..16#ffff}
+    | {snaplen, Bytes :: 1..262144}
+    | {promiscuous, boolean()}
+    | {direction, in | out | both}
+    | {buffer, Bytes :: pos_integer()}
+    | {timestamps, boolean()}
+    | {link, raw | cooked}
+    | {namespace, file:filename()}
+    | {exec, [string()]}
+    | {progname, string()}.
+-type stats() :: #{
+    received := non_neg_integer(),
+    delivered := non_neg_integer(),
+    queued := integer(),
+    kernel_dropped := non_neg_integer(),
+    truncated := non_neg_integer(),
+    sent := non_neg_integer()
+}.
+-type info() :: #{
+    interface => string(),
+    index => non_neg_integer(),
+    mac => packet:mac(),
+    mtu => non_neg_integer(),
+    hardware => non_neg_integer(),
+    link => raw | cooked,
+    link_type => non_neg_integer() | undefined,
+    fd => procket:fd()
+}.
+%% `hardware': `ARPHRD_*' of `linux/if_arp.h'; `link_type': the number that files of captured packets have, see pcap-linktype(7).
+
+%% Requests to send are about so long, in bytes, and so many of a call are on the way at once.
+-define(CHUNK, 60_000).
+-define(WINDOW, 2).
+%% What a binary takes beside its bytes.
+-define(HEADER, 5).
+
+%% @doc Opens a socket on an interface, on all (`"any"'), or on a descriptor.
+%%
+%% `{Node, Interface}' opens it on another node, on which procket is there too. It still belongs to the calling process; when the
+%% connection between the nodes is lost, it is closed.
+%%
+%% `{fd, FD}' is a descriptor of the BEAM that has messages: a TUN or TAP device, a socket that is raw, of netlink or UDP. It stays the caller's to
+%% close, after the socket; if it is closed before by {@link procket:close/1}, the socket ends with `ebadf'.
+%%
+%% Options; the first of each counts, another raises `badarg':
+%% <ul>
+%% <li>`{active, false | true | once | N}': default false. `N' is a number of packets, exactly;</li>
+%% <li>`{filter, Expression}': as pcap-filter(7) has it, compiled by libpcap; `{filter, [Instruction]}': as {@link bpf:stmt/2} and
+%% {@link bpf:jump/4} make them. Nothing that does not pass is ever delivered;</li>
+%% <li>`{snaplen, Bytes}': what is kept of each packet, default 262144;</li>
+%% <li>`{timestamps, boolean()}': default false. Of the kernel; of `{fd, FD}', when it was read.</li>
+%% </ul>
+%% And of interfaces only:
+%% <ul>
+%% <li>`{protocol, EtherType}', as `16#0800': default all;</li>
+%% <li>`{promiscuous, boolean()}': default false;</li>
+%% <li>`{direction, in | out | both}': default both;</li>
+%% <li>`{buffer, Bytes}': the kernel's ring, default 16 MiB, rounded up to 128 KiB;</li>
+%% <li>`{link, raw | cooked}': with the link-layer header (default), or without it; packet(7);</li>
+%% <li>`{namespace, Path}', `{exec, Prefixes}', `{progname, Command}': as in {@link procket:open/2}.</li>
+%% </ul>
+%%
+%% Errors: those of {@link procket:open/2}; `enodev', no such interface; `enomem', no memory for the buffer; `{filter, Message}', what
+%% libpcap or the kernel has against the filter; `enotsup', the descriptor has a stream or is a file; `noconnection', the node cannot be reached.
+-spec open(source() | {node(), Interface :: string()}, [option()]) ->
+    {ok, socket()} | {error, procket:posix() | {filter, string()} | noconnection}.
+open({Node, Interface}, Options) when is_atom(Node), Node =/= fd ->
+    Parsed = procket_raw_options:parse(Interface, Options),
+    try
+        erpc:call(Node, procket_raw, open, [Parsed, self()])
+    catch
+        error:{erpc, Reason} -> {error, Reason};
+        error:{exception, undef, _} -> {error, enosys}
+    end;
+open(Source, Options) ->
+    procket_raw:open(procket_raw_options:parse(Source, Options), self()).
+
+%% @doc Closes a socket. Packets that wait are thrown away.
+-spec close(socket()) -> ok.
+close(Socket) ->
+    case call(Socket, close) of
+        ok -> ok;
+        {error, closed} -> ok
+    end.
+
+%% @doc Takes the packets that are there, at least one and at most what the port process sent at once; waits for the first of them.
+%%
+%% `Timeout' in milliseconds. Errors: `timeout'; `closed'; `einval', the socket is active; those that an active socket gets as `raw_error'.
+-spec recv(socket(), timeout()) -> {ok, [packet()]} | {error, timeout | closed | procket:posix()}.
+recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
+    case call(Socket, {recv, Timeout}) of
+        {ok, {batch, Batch}} -> {ok, procket_raw_packets:decode(Batch)};
+        {ok, {packets, Packets}} -> {ok, Packets};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Sends a frame, with its link-layer header, or a list of frames in this order: sendmmsg(2).
+%%
+%% It waits while the interface takes no more. `{error, {Reason, Sent}}': the first `Sent' of the frames were sent, the next one was refused,
+%% and those behind it were not tried. `enetdown', the interface is down; `emsgsize', the frame is longer than it takes; `enobufs', its
+%% queue is full; `edestaddrreq' and others of sendmsg(2) on a descriptor that is not connected; `closed'.
+%% A cooked socket does not send: `eopnotsupp'.
+-spec send(socket(), Frame :: binary() | [Frame :: binary()]) ->
+    ok | {error, {closed | procket:posix(), Sent :: non_neg_integer()}}.
+send(Socket, Frame) when is_binary(Frame) ->
+    send(Socket, [Frame]);
+send(Socket, Frames) when is_pid(Socket), is_list(Frames) ->
+    _ = [procket_error:badarg({frame, Frame}) || Frame <- Frames, not is_binary(Frame)],
+    Id = monitor(process, Socket, [{alias, explicit_unalias}]),
+    Result = send(Socket, Id, Frames, 0, {0, ok}),
+    _ = unalias(Id),
+    true = demonitor(Id, [flush]),
+    Result.
+
+%% Some chunks are on the way; when one fails, those behind it are refused by the port process.
+send(_Socket, _Id, [], 0, {_Sent, ok}) ->
+    ok;
+send(_Socket, _Id, _Frames, 0, {Sent, {error, Reason}}) ->
+    {error, {Reason, Sent}};
+send(Socket, Id, [_ | _] = Frames, Flying, {_, ok} = Before) when Flying < ?WINDOW ->
+    {Chunk, Rest} = chunk(Frames, 0, []),
+    gen_server:cast(Socket, {send, Id, term_to_binary({Id, send, [Chunk]})}),
+    send(Socket, Id, Rest, Flying + 1, Before);
+send(Socket, Id, Frames, Flying, {Sent, Result} = Before) ->
+    receive
+        {Id, {ok, Count}} -> send(Socket, Id, Frames, Flying - 1, {Sent + Count, Result});
+        {Id, {error, {ecanceled, 0}}} when Result =/= ok -> send(Socket, Id, Frames, Flying - 1, Before);
+        {Id, {error, {Reason, Count}}} -> send(Socket, Id, Frames, Flying - 1, {Sent + Count, {error, Reason}});
+        {'DOWN', Id, process, Socket, _} -> {error, {closed, Sent}}
+    end.
+
+chunk([Frame | Frames], Size, Chunk) when Size =:= 0; Size + byte_size(Frame) + ?HEADER =< ?CHUNK ->
+    chunk(Frames, Size + byte_size(Frame) + ?HEADER, [Frame | Chunk]);
+chunk(Frames, _Size, Chunk) ->
+    {lists:reverse(Chunk), Frames}.
+
+%% @doc Sets `{active, Mode}'; other options are given when a socket is opened: `{error, einval}'.
+%%
+%% As with `gen_udp', a number is added to what is left of the one before, and can be negative.
+-spec setopts(socket(), [{active, active() | -32768..-1}]) -> ok | {error, einval | closed}.
+setopts(Socket, Options) when is_list(Options) ->
+    Values = [Value || {active, Value} <- Options, procket_raw_options:active(Value) orelse is_negative(Value)],
+    case length(Values) =:= length(Options) of
+        true -> each([fun() -> call(Socket, {active, Value}) end || Value <- Values]);
+        false -> {error, einval}
+    end.
+
+is_negative(N) -> is_integer(N) andalso N < 0 andalso N >= -32768.
+
+each([]) -> ok;
+each([Fun | Funs]) ->
+    case Fun() of
+        ok -> each(Funs);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc The values of options, as {@link open/2} knows them. Of `active' what is left of it.
+-spec getopts(socket(), [atom()]) -> {ok, [{atom(), term()}]} | {error, einval | closed}.
+getopts(Socket, Names) when is_list(Names) ->
+    case call(Socket, getopts) of
+        {ok, Options} ->
+            Known = maps:without([source, open, filter], Options),
+            case lists:all(fun(Name) -> is_map_key(Name, Known) end, Names) of
+                true -> {ok, [{Name, maps:get(Name, Known)} || Name <- Names]};
+                false -> {error, einval}
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc Gives the socket to another process, on any node. Messages that its owner has not read yet go along. `not_owner': the caller is not the owner.
+-spec controlling_process(socket(), NewOwner :: pid()) -> ok | {error, not_owner | closed}.
+controlling_process(Socket, NewOwner) when is_pid(NewOwner) ->
+    case call(Socket, {handover, start}) of
+        ok ->
+            move_messages(Socket, NewOwner),
+            call(Socket, {handover, NewOwner});
+        {error, _} = Error ->
+            Error
+    end.
+
+move_messages(Socket, NewOwner) ->
+    receive
+        {raw, Socket, _} = Message -> move_message(Message, Socket, NewOwner);
+        {raw_passive, Socket} = Message -> move_message(Message, Socket, NewOwner);
+        {raw_error, Socket, _} = Message -> move_message(Message, Socket, NewOwner);
+        {raw_closed, Socket} = Message -> move_message(Message, Socket, NewOwner)
+    after 0 -> ok
+    end.
+
+move_message(Message, Socket, NewOwner) ->
+    NewOwner ! Message,
+    move_messages(Socket, NewOwner).
+
+%% @doc What became of the packets, since the socket was opened:
+%% `received' = `delivered' + `queued' + `kernel_dropped'.
+%%
+%% <ul>
+%% <li>`received': packets that passed the filter, as the kernel counts them, those included for which it had no room;</li>
+%% <li>`delivered': handed to the owner, or returned by {@link recv/2};</li>
+%% <li>`queued': on the way, in the kernel's ring, the port process or the socket;</li>
+%% <li>`kernel_dropped': what the kernel had no room for;</li>
+%% <li>`truncated': of those that left the kernel, the ones of which a part is missing: longer than `snaplen', or than 128 KiB;</li>
+%% <li>`sent': frames that {@link send/2} sent.</li>
+%% </ul>
+-spec stats(socket()) -> {ok, stats()} | {error, closed | procket:posix()}.
+stats(Socket) ->
+    call(Socket, stats).
+
+%% @doc What the socket captures from, as it is now: name, index, hardware address, MTU in bytes, type.
+%% Of `"any"' there is no address; of `{fd, FD}' there is the descriptor. `enodev': the interface has been removed.
+-spec info(socket()) -> {ok, info()} | {error, closed | procket:posix()}.
+info(Socket) ->
+    call(Socket, info).
+
+call(Socket, Request) when is_pid(Socket) ->
+    try
+        gen_server:call(Socket, Request, infinity)
+    catch
+        exit:_ -> {error, closed}
+    end;
+call(Socket, _Request) ->
+    procket_error:badarg({socket, Socket}).

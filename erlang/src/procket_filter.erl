@@ -1,0 +1,201 @@
+%% @private
+%% The filter of a capture: an expression or instructions, and what direction and length add to them, as one program for
+%% the kernel.
+-module(procket_filter).
+
+-export([program/2, link_type/2, compile/3]).
+
+-include("bpf.hrl").
+
+-type hardware() :: non_neg_integer() | any | none.
+%% ARPHRD_* of linux/if_arp.h.
+
+-define(NO_LIMIT, 262_144).
+%% linux/filter.h: what the kernel knows of a packet besides its bytes.
+-define(SKF_AD_OFF, 16#fffff000).
+-define(SKF_AD_PROTOCOL, (?SKF_AD_OFF + 0)).
+-define(SKF_AD_PKTTYPE, (?SKF_AD_OFF + 4)).
+-define(SKF_AD_VLAN_TAG, (?SKF_AD_OFF + 44)).
+-define(SKF_AD_VLAN_TAG_PRESENT, (?SKF_AD_OFF + 48)).
+-define(SKF_AD_VLAN_TPID, (?SKF_AD_OFF + 60)).
+%% linux/if_packet.h
+-define(PACKET_OUTGOING, 4).
+%% The numbers of link-layer types: pcap-linktype(7).
+-define(LINKTYPE_ETHERNET, 1).
+-define(LINKTYPE_RAW, 101).
+-define(LINKTYPE_IEEE802_11, 105).
+-define(LINKTYPE_LINUX_SLL, 113).
+-define(LINKTYPE_IEEE802_11_RADIOTAP, 127).
+%% The length of the header of LINKTYPE_LINUX_SLL, and where it has the packet's type and the protocol.
+-define(SLL_LENGTH, 16).
+-define(SLL_TYPE, 0).
+-define(SLL_PROTOCOL, 14).
+-define(VLAN_PROTOCOLS, [16#8100, 16#88a8, 16#9100]).
+%% An Ethernet header's type, and where a tag's two halves stand.
+-define(TAG, 12).
+-define(TAG_LENGTH, 4).
+
+%% How long a compiler may take, in milliseconds.
+-define(TIMEOUT, 10_000).
+-define(MAX_INSTRUCTIONS, 4096).
+
+%% The instructions, in the order of `struct sock_filter'; none where all packets pass whole.
+-spec program(procket_raw_options:options(), hardware()) -> {ok, binary()} | {error, {filter, string()}}.
+program(#{filter := Filter, direction := Direction, snaplen := Snaplen} = Options, Hardware) ->
+    case filter(Filter, Options, Hardware) of
+        {ok, Program} -> joined(direction(Direction), Program, Snaplen);
+        {error, _} = Error -> Error
+    end.
+
+filter(none, _Options, _Hardware) ->
+    {ok, <<>>};
+filter({instructions, Program}, _Options, _Hardware) ->
+    {ok, Program};
+filter({expression, Expression}, #{link := Link, snaplen := Snaplen}, Hardware) ->
+    case link_type(Hardware, Link) of
+        undefined -> {error, {filter, "expressions are not known for interfaces of this type"}};
+        _ when Link =:= cooked -> cooked(compile(Expression, ?LINKTYPE_LINUX_SLL, Snaplen));
+        LinkType -> tagged(LinkType, compile(Expression, LinkType, Snaplen))
+    end.
+
+joined(<<>>, <<>>, Snaplen) when Snaplen >= ?NO_LIMIT -> {ok, <<>>};
+joined(Direction, <<>>, Snaplen) -> {ok, <<Direction/binary, (return(Snaplen))/binary>>};
+joined(Direction, Program, _) when byte_size(Direction) + byte_size(Program) =< 8 * ?MAX_INSTRUCTIONS ->
+    {ok, <<Direction/binary, Program/binary>>};
+joined(_, _, _) -> {error, {filter, "the program is too long"}}.
+
+%% Goes before another program: packets of the other direction do not pass.
+direction(both) -> <<>>;
+direction(in) -> direction(0, 1);
+direction(out) -> direction(1, 0).
+
+direction(True, False) ->
+    iolist_to_binary([
+        bpf:stmt(?BPF_LD + ?BPF_B + ?BPF_ABS, ?SKF_AD_PKTTYPE),
+        bpf:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, ?PACKET_OUTGOING, True, False),
+        return(0),
+        %% As it is at the beginning of a program.
+        bpf:stmt(?BPF_LD + ?BPF_IMM, 0)
+    ]).
+
+return(Length) ->
+    bpf:stmt(?BPF_RET + ?BPF_K, Length).
+
+%% @doc The number of the link-layer type that files of captured packets have: pcap-linktype(7).
+-spec link_type(hardware(), raw | cooked) -> non_neg_integer() | undefined.
+link_type(_, cooked) -> ?LINKTYPE_RAW;
+%% ARPHRD_ETHER, ARPHRD_LOOPBACK
+link_type(Hardware, raw) when Hardware =:= 1; Hardware =:= 772; Hardware =:= any -> ?LINKTYPE_ETHERNET;
+%% ARPHRD_NONE (TUN), ARPHRD_RAWIP, ARPHRD_TUNNEL, ARPHRD_TUNNEL6, ARPHRD_SIT, ARPHRD_IPGRE
+link_type(Hardware, raw) when
+    Hardware =:= 65534; Hardware =:= 519; Hardware =:= 768; Hardware =:= 769; Hardware =:= 776; Hardware =:= 778
+->
+    ?LINKTYPE_RAW;
+link_type(801, raw) -> ?LINKTYPE_IEEE802_11;
+link_type(803, raw) -> ?LINKTYPE_IEEE802_11_RADIOTAP;
+link_type(_, raw) -> undefined.
+
+%% Without its link-layer header a packet has what the expression asks of that header as the kernel's own knowledge.
+cooked({ok, Program}) ->
+    relocated(Program, fun
+        (_, Offset) when Offset >= ?SLL_LENGTH -> {ok, Offset - ?SLL_LENGTH};
+        (?BPF_H, ?SLL_TYPE) -> {ok, ?SKF_AD_PKTTYPE};
+        (?BPF_H, ?SLL_PROTOCOL) -> {ok, ?SKF_AD_PROTOCOL};
+        (_, _) -> error
+    end);
+cooked({error, _} = Error) ->
+    Error.
+
+%% The kernel takes the tag out of a frame before a filter sees it. So a program that asks for tags is there twice: as it
+%% stands for frames without one, and for the others so that it finds the tag where the kernel has it.
+tagged(?LINKTYPE_ETHERNET, {ok, Program}) ->
+    case asks_for_tags(Program) of
+        true -> twice(Program, relocated(Program, fun tag_offset/2));
+        false -> {ok, Program}
+    end;
+tagged(_LinkType, Result) ->
+    Result.
+
+asks_for_tags(Program) ->
+    Jump = ?BPF_JMP + ?BPF_JEQ + ?BPF_K,
+    lists:any(
+        fun({Code, _, _, K}) -> Code =:= Jump andalso lists:member(K, ?VLAN_PROTOCOLS) end,
+        instructions(Program)
+    ).
+
+twice(Program, {ok, Other}) ->
+    Length = byte_size(Program) div 8,
+    {ok,
+        iolist_to_binary([
+            bpf:stmt(?BPF_LD + ?BPF_B + ?BPF_ABS, ?SKF_AD_VLAN_TAG_PRESENT),
+            bpf:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, 0, 1, 0),
+            bpf:stmt(?BPF_JMP + ?BPF_JA, Length),
+            Program,
+            Other
+        ])};
+twice(_Program, {error, _} = Error) ->
+    Error.
+
+tag_offset(_, Offset) when Offset < ?TAG -> {ok, Offset};
+tag_offset(?BPF_H, ?TAG) -> {ok, ?SKF_AD_VLAN_TPID};
+tag_offset(?BPF_H, Offset) when Offset =:= ?TAG + 2 -> {ok, ?SKF_AD_VLAN_TAG};
+tag_offset(_, Offset) when Offset >= ?TAG + ?TAG_LENGTH -> {ok, Offset - ?TAG_LENGTH};
+%% That of IPv4 without a tag, where a frame with one never comes to.
+tag_offset(header_length, Offset) -> {ok, Offset};
+tag_offset(_, _) -> error.
+
+%% A program with other offsets in what it loads of a packet.
+relocated(Program, Offset) ->
+    try
+        {ok, iolist_to_binary([relocate(Instruction, Offset) || Instruction <- instructions(Program)])}
+    catch
+        throw:error -> {error, {filter, "the expression asks for bytes of a header that the kernel does not keep"}}
+    end.
+
+relocate({Code, JT, JF, K}, Offset) ->
+    <<(Code):16/native, JT, JF, (relocate(Code, K, Offset)):32/native>>.
+
+relocate(Code, K, Offset) when K < ?SKF_AD_OFF ->
+    Class = Code band 16#07,
+    Mode = Code band 16#e0,
+    case (Class =:= ?BPF_LD orelse Class =:= ?BPF_LDX) andalso (Mode =:= ?BPF_ABS orelse Mode =:= ?BPF_IND orelse Mode =:= ?BPF_MSH) of
+        true ->
+            case Offset(size(Code, Mode), K) of
+                {ok, New} -> New;
+                error -> throw(error)
+            end;
+        false ->
+            K
+    end;
+relocate(_Code, K, _Offset) ->
+    K.
+
+size(_Code, ?BPF_MSH) -> header_length;
+size(Code, _Mode) -> Code band 16#18.
+
+instructions(Program) ->
+    [{Code, JT, JF, K} || <<Code:16/native, JT, JF, K:32/native>> <= Program].
+
+%% @doc Compiles an expression as pcap-filter(7) has it, with libpcap, in a process of its own.
+-spec compile(Expression :: string(), LinkType :: non_neg_integer(), Snaplen :: pos_integer()) ->
+    {ok, binary()} | {error, {filter, string()}}.
+compile(Expression, LinkType, Snaplen) ->
+    Path = procket_command:filter(),
+    Args = [integer_to_list(LinkType), integer_to_list(Snaplen), unicode:characters_to_binary(Expression)],
+    try open_port({spawn_executable, Path}, [{args, Args}, exit_status, binary, hide, in]) of
+        Port -> collect(Port, <<>>)
+    catch
+        error:enoent -> {error, {filter, "built without libpcap: expressions cannot be compiled, instructions can be given"}};
+        error:Reason when is_atom(Reason) -> {error, {filter, lists:concat(["cannot run ", Path, ": ", Reason])}}
+    end.
+
+collect(Port, Output) ->
+    receive
+        {Port, {data, Data}} -> collect(Port, <<Output/binary, Data/binary>>);
+        {Port, {exit_status, 0}} when byte_size(Output) rem 8 =:= 0, Output =/= <<>> -> {ok, Output};
+        {Port, {exit_status, 1}} -> {error, {filter, unicode:characters_to_list(Output)}};
+        {Port, {exit_status, Status}} -> {error, {filter, lists:concat(["the compiler ended with status ", Status])}}
+    after ?TIMEOUT ->
+        procket_port:close_port(Port),
+        {error, {filter, "the expression takes too long to compile"}}
+    end.
