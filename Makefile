@@ -8,6 +8,12 @@ PORT_SOURCES := Package.swift $(shell find Sources -type f)
 # Where ei is, when it is not on the default paths.
 EI_FLAGS = $(shell scripts/ei-flags)
 SWIFT_FLAGS = $(EI_FLAGS)
+SWIFT_BUILD = swift build --quiet -c release --static-swift-stdlib $(SWIFT_FLAGS)
+# The compiler of filter expressions is built where libpcap is.
+FILTER := $(shell echo '\#include <pcap.h>' | cc -E - >/dev/null 2>&1 && echo priv/procket-filter)
+ifeq ($(FILTER),)
+export PROCKET_WITHOUT_PCAP = 1
+endif
 
 build: deps
 	rebar3 compile
@@ -15,15 +21,21 @@ build: deps
 # The port program. rebar3's compile hook calls this.
 $(PORT): $(PORT_SOURCES)
 	@scripts/require swift ei
-	swift build --quiet -c release --static-swift-stdlib --product procket $(SWIFT_FLAGS)
-	@mkdir -p priv
-	@cp "$$(swift build -c release --static-swift-stdlib --show-bin-path)/procket" $(PORT).new
-	@mv $(PORT).new $(PORT)
+	$(SWIFT_BUILD) --product procket
+	@$(call install,$(PORT))
 
-port: $(PORT)
+priv/procket-filter: $(PORT_SOURCES) | $(PORT)
+	$(SWIFT_BUILD) --product procket-filter
+	@$(call install,$@)
+
+# Puts an executable where Erlang finds it, without a moment in which it is half there.
+install = mkdir -p priv && \
+  cp "$$(swift build -c release --static-swift-stdlib --show-bin-path)/$(notdir $(1))" $(1).new && mv $(1).new $(1)
+
+port: $(PORT) $(FILTER)
 
 clean-port:
-	rm -rf priv/procket .build
+	rm -rf priv/procket priv/procket-filter .build
 
 clean:
 	rebar3 clean
@@ -47,7 +59,7 @@ swift-test:
 	swift test $(SWIFT_FLAGS)
 
 lint:
-	swift format lint --strict --recursive Sources Tests Package.swift
+	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 format:
 	swift format -i --recursive Sources Tests Package.swift
@@ -62,4 +74,5 @@ dialyzer:
 	rebar3 dialyzer
 
 bench: build
-	@erlang/bench/run
+	$(SWIFT_BUILD) --product procket-flood
+	@erlang/bench/run "$$(swift build -c release --static-swift-stdlib --show-bin-path)/procket-flood"

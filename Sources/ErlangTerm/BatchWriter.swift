@@ -84,7 +84,8 @@ public struct BatchWriter: ~Copyable {
   public mutating func take(_ most: Int) -> UnsafeRawBufferPointer {
     let first = start
     while start < end, start - first < most {
-      start += FrameBuffer.header + (Int(UInt8(bitPattern: memory[start])) << 8 | Int(UInt8(bitPattern: memory[start + 1])))
+      start +=
+        FrameBuffer.header + (Int(UInt8(bitPattern: memory[start])) << 8 | Int(UInt8(bitPattern: memory[start + 1])))
     }
     return UnsafeRawBufferPointer(start: memory + first, count: start - first)
   }

@@ -1,5 +1,5 @@
-import Capture
 import CSystem
+import Capture
 import ErlangTerm
 import Privilege
 import SystemCalls
@@ -87,7 +87,9 @@ import SystemCalls
       try call.check(arity: 1, takesDescriptor: false)
       let messages = try call.list { (call) throws(Failure) in try call.binary() }
       guard let number = source?.number, let isSocket = source?.isSocket else { throw .code(ENOTCONN) }
-      guard let (sent, error) = injector.send(messages, id: call.id, to: number, isSocket: isSocket) else { return false }
+      guard let (sent, error) = injector.send(messages, id: call.id, to: number, isSocket: isSocket) else {
+        return false
+      }
       context.answer.sent(sent, error)
       return true
     }
