@@ -114,7 +114,7 @@ raw(Active) ->
     {Socket, Pid}.
 
 captures() ->
-    [integer_to_list(Pid) || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_capture(Pid)].
+    [integer_to_list(Pid) || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid), is_capture(Pid)].
 
 is_capture(Pid) ->
     {ok, Line} = file:read_file("/proc/" ++ integer_to_list(Pid) ++ "/cmdline"),
@@ -190,9 +190,8 @@ resting() ->
     After = ticks(Pid),
     {ok, Status} = file:read_file("/proc/" ++ Pid ++ "/status"),
     {match, [Resident]} = re:run(Status, "VmRSS:\\s+(\\d+)", [{capture, all_but_first, list}]),
-    {match, [Shared]} = re:run(Status, "RssShmem:\\s+(\\d+)", [{capture, all_but_first, list}]),
     io:format("~nidle for 10 s: port process ~b ticks; its memory beside the ring: ~b KiB~n", [
-        After - Before, list_to_integer(Resident) - list_to_integer(Shared)
+        After - Before, list_to_integer(Resident) - ?BUFFER div 1024
     ]),
     gen_raw:close(Socket).
 

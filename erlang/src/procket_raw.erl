@@ -154,8 +154,6 @@ handle_info({'EXIT', Port, _}, #state{capture = #{port := Port}} = State) ->
     ended(epipe, State);
 handle_info({'DOWN', Monitor, process, _, _}, #state{monitor = Monitor} = State) ->
     {stop, normal, State};
-handle_info({'DOWN', Monitor, process, _, _}, State) ->
-    {noreply, forget(Monitor, State)};
 handle_info({timeout, Timer, {recv, Monitor}}, #state{waiting = Waiting} = State) ->
     _ = [gen_server:reply(From, {error, timeout}) || {From, _, T} <- queue:to_list(Waiting), T =:= Timer],
     {noreply, forget(Monitor, State)};
@@ -164,7 +162,7 @@ handle_info({procket_raw_flow, again}, #state{flow = Flow} = State) ->
 handle_info(Message, #state{flow = Flow} = State) ->
     case procket_raw_flow:response(Message, Flow) of
         {Read, New} -> {noreply, give_back(Read, State#state{flow = New})};
-        no_response -> {noreply, State}
+        no_response -> {noreply, gone(Message, State)}
     end.
 
 -spec terminate(term(), #state{}) -> ok.
@@ -330,6 +328,10 @@ timer(Timeout, Monitor) -> erlang:start_timer(Timeout, self(), {recv, Monitor}).
 
 cancel(none) -> ok;
 cancel(Timer) -> _ = erlang:cancel_timer(Timer), ok.
+
+%% Who waited has ended.
+gone({'DOWN', Monitor, process, _, _}, State) -> forget(Monitor, State);
+gone(_Message, State) -> State.
 
 forget(Monitor, #state{waiting = Waiting} = State) ->
     true = demonitor(Monitor, [flush]),
