@@ -18,6 +18,9 @@ import SystemCalls
     private static let setPipeSize: CInt = 1031
     /// What is taken from the kernel before requests are looked at again, in bytes.
     private static let turn = 1 << 19
+    /// Where so many packets came at once, more are let gather for so long, in milliseconds, before they are looked at.
+    private static let busy = 64
+    private static let gathering: CInt = 4
     /// How long the last packets of an interface that was removed may take, in milliseconds.
     private static let ending: CInt = 50
 
@@ -35,6 +38,9 @@ import SystemCalls
     /// A packet that found no room, and what is to be said behind it.
     private var held: CapturedPacket?
     private var notices: [(name: String, reason: String)] = []
+    /// More packets are let gather, until this time.
+    private var isGathering = false
+    private var gatheredAt = 0
     private var isRemoved = false
     private var isEnded = false
 
@@ -49,15 +55,30 @@ import SystemCalls
           pollfd(fd: watched(), events: Int16(truncatingIfNeeded: interest), revents: 0),
           pollfd(fd: isEnded ? -1 : changes.number, events: Int16(POLLIN), revents: 0),
         ]
-        let ready = try valueOrErrno { poll(&entries, nfds_t(entries.count), isRemoved && !isEnded ? Self.ending : -1) }
+        let ready = try valueOrErrno { poll(&entries, nfds_t(entries.count), timeout()) }
         if entries[2].revents != 0 { noticeChanges() }
         if entries[1].revents & Int16(POLLERR | POLLNVAL) != 0 { noticeError() }
         if entries[1].revents & Int16(POLLOUT) != 0 { try resumeSending() }
         if entries[0].revents != 0, try readInput() == false { return }
-        if entries[1].revents != 0 || held != nil || !notices.isEmpty { receive() }
-        if ready == 0 { end(Errno(rawValue: ENODEV)) }
+        let gathered = isGathering && clock() >= gatheredAt
+        if gathered { isGathering = false }
+        if entries[1].revents != 0 || held != nil || !notices.isEmpty || gathered { receive() }
+        if ready == 0, isRemoved, !gathered { end(Errno(rawValue: ENODEV)) }
         try flush()
       }
+    }
+
+    /// In milliseconds; -1 where there is nothing to wait for but requests and packets.
+    private func timeout() -> CInt {
+      if isGathering { return CInt(clamping: max(0, gatheredAt - clock() + 999_999) / 1_000_000) }
+      return isRemoved && !isEnded ? Self.ending : -1
+    }
+
+    /// In nanoseconds.
+    private func clock() -> Int {
+      var time = timespec()
+      clock_gettime(CLOCK_MONOTONIC, &time)
+      return time.tv_sec * 1_000_000_000 + time.tv_nsec
     }
 
     /// The descriptor of the source, unless nothing is wanted of it.
@@ -68,7 +89,7 @@ import SystemCalls
 
     private var interest: Int32 {
       var events: Int32 = 0
-      if held == nil, notices.isEmpty { events |= POLLIN }
+      if held == nil, notices.isEmpty, !isGathering { events |= POLLIN }
       if injector.isWaiting { events |= POLLOUT }
       return events
     }
@@ -77,6 +98,7 @@ import SystemCalls
 
     private mutating func receive() {
       var room = Self.turn
+      var count = 0
       do {
         while room > 0, !isEnded {
           let packet: CapturedPacket
@@ -95,10 +117,15 @@ import SystemCalls
             return
           }
           held = nil
+          count += 1
           room -= packet.bytes.count
         }
       } catch {
         fail(error)
+      }
+      if count >= Self.busy, room > 0 {
+        isGathering = true
+        gatheredAt = clock() + Int(Self.gathering) * 1_000_000
       }
       batches.close()
       while let notice = notices.first, batches.add(notice.name, notice.reason) {
