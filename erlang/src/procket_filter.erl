@@ -3,7 +3,7 @@
 %% the kernel.
 -module(procket_filter).
 
--export([program/2, link_type/2, compile/3]).
+-export([program/2, bound/1, link_type/2, compile/3]).
 
 -include("bpf.hrl").
 
@@ -11,6 +11,8 @@
 %% ARPHRD_* of linux/if_arp.h.
 
 -define(NO_LIMIT, 262_144).
+%% linux/if_ether.h
+-define(ETH_P_ALL, 3).
 %% linux/filter.h: what the kernel knows of a packet besides its bytes.
 -define(SKF_AD_OFF, 16#fffff000).
 -define(SKF_AD_PROTOCOL, (?SKF_AD_OFF + 0)).
@@ -43,7 +45,7 @@
 -spec program(procket_raw_options:options(), hardware()) -> {ok, binary()} | {error, {filter, string()}}.
 program(#{filter := Filter, direction := Direction, snaplen := Snaplen} = Options, Hardware) ->
     case filter(Filter, Options, Hardware) of
-        {ok, Program} -> joined(direction(Direction), Program, Snaplen);
+        {ok, Program} -> joined(prefix(Direction, protocol(Options)), Program, Snaplen);
         {error, _} = Error -> Error
     end.
 
@@ -59,24 +61,46 @@ filter({expression, Expression}, #{link := Link, snaplen := Snaplen}, Hardware) 
     end.
 
 joined(<<>>, <<>>, Snaplen) when Snaplen >= ?NO_LIMIT -> {ok, <<>>};
-joined(Direction, <<>>, Snaplen) -> {ok, <<Direction/binary, (return(Snaplen))/binary>>};
-joined(Direction, Program, _) when byte_size(Direction) + byte_size(Program) =< 8 * ?MAX_INSTRUCTIONS ->
-    {ok, <<Direction/binary, Program/binary>>};
+joined(Prefix, <<>>, Snaplen) -> {ok, <<Prefix/binary, (return(Snaplen))/binary>>};
+joined(Prefix, Program, _) when byte_size(Prefix) + byte_size(Program) =< 8 * ?MAX_INSTRUCTIONS ->
+    {ok, <<Prefix/binary, Program/binary>>};
 joined(_, _, _) -> {error, {filter, "the program is too long"}}.
 
-%% Goes before another program: packets of the other direction do not pass.
-direction(both) -> <<>>;
-direction(in) -> direction(0, 1);
-direction(out) -> direction(1, 0).
+%% The protocol that the program has to look for: the kernel gives packets that go out to none but who asked for all protocols.
+protocol(#{direction := in}) -> all;
+protocol(#{protocol := Protocol}) when Protocol =:= 0; Protocol =:= ?ETH_P_ALL -> all;
+protocol(#{protocol := Protocol}) -> Protocol.
 
-direction(True, False) ->
-    iolist_to_binary([
-        bpf:stmt(?BPF_LD + ?BPF_B + ?BPF_ABS, ?SKF_AD_PKTTYPE),
-        bpf:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, ?PACKET_OUTGOING, True, False),
-        return(0),
-        %% As it is at the beginning of a program.
-        bpf:stmt(?BPF_LD + ?BPF_IMM, 0)
-    ]).
+%% @doc The protocol to bind to.
+-spec bound(procket_raw_options:options()) -> 0..16#ffff.
+bound(#{protocol := Protocol} = Options) ->
+    case protocol(Options) of
+        all -> Protocol;
+        Protocol -> ?ETH_P_ALL
+    end.
+
+%% Goes before another program: packets of the other direction or of another protocol do not pass.
+prefix(Direction, Protocol) ->
+    case [direction(Direction), only(?BPF_H, ?SKF_AD_PROTOCOL, Protocol)] of
+        [[], []] -> <<>>;
+        %% The accumulator is as it is at the beginning of a program.
+        Checks -> iolist_to_binary([Checks, bpf:stmt(?BPF_LD + ?BPF_IMM, 0)])
+    end.
+
+direction(both) -> [];
+direction(in) -> check(?BPF_B, ?SKF_AD_PKTTYPE, ?PACKET_OUTGOING, 0, 1);
+direction(out) -> only(?BPF_B, ?SKF_AD_PKTTYPE, ?PACKET_OUTGOING).
+
+only(_Size, _Offset, all) -> [];
+only(Size, Offset, Value) -> check(Size, Offset, Value, 1, 0).
+
+%% Passes over the end where the jump is 1.
+check(Size, Offset, Value, True, False) ->
+    [
+        bpf:stmt(?BPF_LD + Size + ?BPF_ABS, Offset),
+        bpf:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, Value, True, False),
+        return(0)
+    ].
 
 return(Length) ->
     bpf:stmt(?BPF_RET + ?BPF_K, Length).

@@ -80,10 +80,10 @@ with(Value, {ok, Result}) -> {ok, {Value, Result}};
 with(_Value, {error, _} = Error) -> Error.
 
 begin_capture(Port, Options, Program, Credit) ->
-    #{protocol := Protocol, snaplen := Snaplen, buffer := Buffer} = Options,
+    #{snaplen := Snaplen, buffer := Buffer} = Options,
     Flag = fun(Key, Value) -> case Options of #{Key := Value} -> 1; #{} -> 0 end end,
     Args = [
-        Protocol, Snaplen, Flag(promiscuous, true), Buffer, Flag(timestamps, true), Flag(link, cooked), Program, Credit
+        procket_filter:bound(Options), Snaplen, Flag(promiscuous, true), Buffer, Flag(timestamps, true), Flag(link, cooked), Program, Credit
     ],
     case request(Port, start, Args) of
         ok -> {ok, started};
