@@ -103,7 +103,7 @@
 %% </ul>
 %%
 %% Errors: those of {@link procket:open/2}; `enodev', no such interface; `enomem', no memory for the buffer; `{filter, Message}', what
-%% libpcap or the kernel has against the filter; `enotsup', the descriptor has a stream or is a file; `noconnection', the node cannot be reached.
+%% libpcap or the kernel has against the filter; `eopnotsupp', the descriptor has a stream or is a file; `noconnection', the node cannot be reached.
 -spec open(source() | {node(), Interface :: string()}, [option()]) ->
     {ok, socket()} | {error, procket:posix() | {filter, string()} | noconnection}.
 open({Node, Interface}, Options) when is_atom(Node), Node =/= fd ->

@@ -43,6 +43,10 @@
 
 %% The instructions, in the order of `struct sock_filter'; none where all packets pass whole.
 -spec program(procket_raw_options:options(), hardware()) -> {ok, binary()} | {error, {filter, string()}}.
+program(#{source := {fd, _}, filter := {instructions, Program}}, _Hardware) ->
+    {ok, Program};
+program(#{source := {fd, _}}, _Hardware) ->
+    {ok, <<>>};
 program(#{filter := Filter, direction := Direction, snaplen := Snaplen} = Options, Hardware) ->
     case filter(Filter, Options, Hardware) of
         {ok, Program} -> joined(prefix(Direction, protocol(Options)), Program, Snaplen);

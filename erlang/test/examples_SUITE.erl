@@ -4,7 +4,8 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [echo_udp, echo_tcp, echo_frees_the_port, ping, ping_nobody, ping6, sniff_with_filter, sniff_in_namespace, pktinfo_answers_from_where_it_was_asked, tap_answers_ping].
+    [echo_udp, echo_tcp, echo_frees_the_port, ping, ping_nobody, ping6, sniff_with_filter, sniff_in_namespace, pktinfo_answers_from_where_it_was_asked, tap_answers_ping,
+        capture_packets, capture_seconds, flood_at_a_rate, bridge_both_ways].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -136,3 +137,62 @@ tap_answers_ping(_Config) ->
         tap:stop(Tap)
     end,
     ?assertMatch({error, _}, net:if_name2index("procket0")).
+
+%% So many packets, to a file that has them.
+capture_packets(Config) ->
+    raw_test:with_veth(fun(Namespace) ->
+        Options = [{namespace, "/run/netns/" ++ Namespace}],
+        Name = filename:join(proplists:get_value(priv_dir, Config), "captured.pcapng"),
+        {Pid, Monitor} = spawn_monitor(fun() ->
+            exit(capture:start("rx0", Name, [{packets, 100}, {filter, "ether proto 0x88b5"}, {progress, true} | Options]))
+        end),
+        {ok, _} = flood_until(Pid, Options),
+        receive {'DOWN', Monitor, process, Pid, Result} -> ?assertEqual({ok, #{packets => 100, dropped => 0}}, Result) end,
+        {ok, Numbers} = procket_pcap:fold(fun(Packet, All) -> [raw_test:number(Packet) | All] end, [], Name),
+        ?assertEqual(100, length(Numbers))
+    end).
+
+flood_until(Pid, Options) ->
+    Result = flood:start("tx0", [{count, 100}, {rate, 5000} | Options]),
+    case is_process_alive(Pid) of
+        true -> timer:sleep(50), flood_until(Pid, Options);
+        false -> Result
+    end.
+
+capture_seconds(Config) ->
+    raw_test:with_veth(fun(Namespace) ->
+        Name = filename:join(proplists:get_value(priv_dir, Config), "nothing.pcapng"),
+        Options = [{namespace, "/run/netns/" ++ Namespace}],
+        ?assertEqual({ok, #{packets => 0, dropped => 0}}, capture:start("rx0", Name, [{seconds, 1} | Options])),
+        ?assertEqual({ok, 0}, procket_pcap:fold(fun(_, N) -> N + 1 end, 0, Name)),
+        ?assertEqual({error, enodev}, capture:start("nowhere0", Name, Options)),
+        ?assertEqual({error, enoent}, capture:start("rx0", "/nowhere/file", Options))
+    end).
+
+flood_at_a_rate(_Config) ->
+    raw_test:with_veth(fun(Namespace) ->
+        Options = [{namespace, "/run/netns/" ++ Namespace}],
+        Rx = raw_test:open(Namespace, "rx0", [{active, true}]),
+        {ok, #{sent := 1000, seconds := Seconds}} = flood:start("tx0", [{rate, 2000}, {count, 1000}, {size, 100} | Options]),
+        ?assert(Seconds >= 0.4),
+        ?assertEqual([flood:frame(N, 100) || N <- lists:seq(1, 1000)], raw_test:collect(Rx, 1000)),
+        ?assertEqual({error, {emsgsize, 0}}, flood:start("tx0", [{size, 2000} | Options])),
+        ok = gen_raw:close(Rx)
+    end).
+
+%% Between two pairs: what goes in at the end of one comes out at the end of the other.
+bridge_both_ways(_Config) ->
+    raw_test:with_veth(fun(Namespace) ->
+        raw_test:ip(Namespace, "link add tx1 type veth peer name rx1"),
+        [raw_test:ip(Namespace, "link set " ++ End ++ " up") || End <- ["tx1", "rx1"]],
+        {ok, Bridge} = bridge:start("rx0", "rx1", [{namespace, "/run/netns/" ++ Namespace}]),
+        [Left, Right] = [raw_test:open(Namespace, Interface, [{active, true}]) || Interface <- ["tx0", "tx1"]],
+        ok = gen_raw:send(Left, raw_test:frames(5000)),
+        ?assertEqual(raw_test:frames(5000), raw_test:collect(Right, 5000)),
+        ok = gen_raw:send(Right, raw_test:frames(3000)),
+        ?assertEqual(raw_test:frames(3000), raw_test:collect(Left, 3000)),
+        ?assertEqual({ok, {5000, 3000}}, bridge:stop(Bridge)),
+        ?assertEqual({error, closed}, bridge:stop(Bridge)),
+        ?assertEqual({error, enodev}, bridge:start("rx0", "nowhere0", [{namespace, "/run/netns/" ++ Namespace}])),
+        [ok = gen_raw:close(Socket) || Socket <- [Left, Right]]
+    end).

@@ -167,7 +167,7 @@ project_root() ->
 copy_application(Dir) ->
     Lib = filename:join(Dir, "procket"),
     Ebin = filename:dirname(code:which(procket)),
-    _ = sh_ok(["mkdir -p ", Lib, "/priv && cp -rL ", Ebin, " ", Lib, "/ebin && cp ", procket:progname(), " ", Lib, "/priv/procket"
+    _ = sh_ok(["mkdir -p ", Lib, "/priv && cp -rL ", Ebin, " ", Lib, "/ebin && cp ", filename:dirname(procket:progname()), "/procket* ", Lib, "/priv/"
         " && chmod -R a+rX ", Dir]),
     Lib.
 

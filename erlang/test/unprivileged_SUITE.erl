@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [refused_without_an_opener, refused_with_the_default_exec, setuid_opener, setuid_opener_of_another_group, demo].
+    [refused_without_an_opener, refused_with_the_default_exec, setuid_opener, setuid_opener_of_another_group, gen_raw, demo].
 
 suite() ->
     [{timetrap, {minutes, 3}}].
@@ -49,6 +49,31 @@ setuid_opener_of_another_group(_Config) ->
     with_beam(fun(Eval, Lib, _User) ->
         Opener = setuid(Lib, "root"),
         ?assertEqual("{error,eacces}", Eval(["procket:open(53, [{protocol, udp}, {progname, \"", Opener, "\"}, {exec, [\"\"]}])"]))
+    end).
+
+%% The opener opens the sockets; the capture process has the rights of the BEAM's user.
+gen_raw(_Config) ->
+    with_beam(fun(Eval, Lib, User) ->
+        Opener = setuid(Lib, User),
+        raw_test:with_veth(fun(Name) ->
+            Options = ["[{progname, \"", Opener, "\"}, {exec, [\"\"]}, {namespace, \"/run/netns/", Name, "\"}]"],
+            ?assertEqual("{error,eperm}", Eval("gen_raw:open(\"lo\", [{exec, [\"\"]}])")),
+            Id = string:trim(procket_test:sh_ok("id -u " ++ User)),
+            ?assertEqual(
+                lists:flatten(["{ok,[<<1,1,1,1,1,1,2,2,2,2,2,2,136,181,7>>],", Id, "}"]),
+                Eval([
+                    "begin {ok, Rx} = gen_raw:open(\"rx0\", [{filter, \"ether proto 0x88b5\"} | ", Options, "]),"
+                    " {ok, Tx} = gen_raw:open(\"tx0\", ", Options, "),"
+                    " ok = gen_raw:send(Tx, <<16#010101010101:48, 16#020202020202:48, 16#88b5:16, 7>>),"
+                    " {ok, Packets} = gen_raw:recv(Rx, 5000),"
+                    " Pids = [integer_to_list(Pid) || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid)],"
+                    " Captures = [Pid || Pid <- Pids, {ok, Line} <- [file:read_file(\"/proc/\" ++ Pid ++ \"/cmdline\")],"
+                    " string:find(Line, \"capture\") =/= nomatch],"
+                    " [User] = lists:usort([hd(tl(string:lexemes(string:find(element(2, file:read_file(\"/proc/\" ++ Pid ++ \"/status\")),"
+                    " \"Uid:\"), \"\\t\"))) || Pid <- Captures]), {ok, Packets, binary_to_integer(User)} end"
+                ])
+            )
+        end)
     end).
 
 %% What make demo runs.
