@@ -1,4 +1,3 @@
-import CSystem
 import Capture
 import SystemCalls
 
@@ -11,36 +10,30 @@ func put(_ text: String, on fd: CInt) {
   bytes.withUnsafeBytes { _ = try? Files.writeAll(fd, $0) }
 }
 
-func now() -> Int {
-  var time = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &time)
-  return time.tv_sec * 1_000_000_000 + time.tv_nsec
-}
-
 /// Sends frames of an experimental EtherType with a number of 32 bits in each; the nanoseconds that it took.
-func flood(_ name: String, size: Int, count: Int, rate: Int) throws(Errno) -> Int {
+func flood(_ name: String, size: Int, count: Int, rate: Int) throws(Errno) -> Int64 {
   let socket = try Sockets.socket(family: AF_PACKET, type: CInt(SOCK_RAW.rawValue), protocol: 0)
   let fd = socket.number
   let interface = try Interface(named: name, on: fd)
   try PacketSocket.bind(fd, index: interface.index, etherType: 0)
-  try Files.setNonblocking(fd, false)
-  let batch = Int(procket_batch)
+  let batch = 64
   let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size * batch, alignment: 16)
   defer { memory.deallocate() }
   _ = memory.initializeMemory(as: UInt8.self, repeating: 0)
   let header: [UInt8] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5]
-  var vectors: [iovec] = []
+  var frames: [(data: UnsafeRawBufferPointer, address: UnsafeRawBufferPointer)] = []
   for index in 0..<batch {
     let frame = UnsafeMutableRawBufferPointer(rebasing: memory[(index * size)..<((index + 1) * size)])
     frame.copyBytes(from: header)
-    vectors.append(iovec(iov_base: frame.baseAddress, iov_len: size))
+    frames.append((UnsafeRawBufferPointer(frame), UnsafeRawBufferPointer(start: nil, count: 0)))
   }
-  let start = now()
+  var whole = Datagrams(frames)
+  let start = Clock.monotonic()
   var sent = 0
   while sent < count {
     var room = min(batch, count - sent)
     if rate > 0 {
-      let due = Int(Double(now() - start) * Double(rate) / 1e9) - sent
+      let due = Int(Double(Clock.monotonic() - start) * Double(rate) / 1e9) - sent
       if due < batch {
         usleep(UInt32(max(1, (batch - due) * 1_000_000 / rate)))
         continue
@@ -50,11 +43,19 @@ func flood(_ name: String, size: Int, count: Int, rate: Int) throws(Errno) -> In
     for index in 0..<room {
       memory.storeBytes(of: UInt32(sent + index).bigEndian, toByteOffset: index * size + header.count, as: UInt32.self)
     }
-    let frames = vectors
-    let number = try valueOrErrno { procket_send_batch(fd, frames, UInt32(room)) }
-    sent += Int(number)
+    do throws(Errno) {
+      if room == batch {
+        sent += try whole.send(fd, flags: 0)
+      } else {
+        var some = Datagrams(Array(frames.prefix(room)))
+        sent += try some.send(fd, flags: 0)
+      }
+    } catch {
+      guard error.rawValue == EAGAIN else { throw error }
+      try Files.wait(for: fd, CInt(POLLOUT))
+    }
   }
-  return now() - start
+  return Clock.monotonic() - start
 }
 
 let arguments = Array(CommandLine.arguments.dropFirst())

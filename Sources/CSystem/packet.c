@@ -1,11 +1,8 @@
 #ifdef __linux__
-#include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <stddef.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "include/packet_ring.h"
 
@@ -41,33 +38,6 @@ SAME(procket_filter_instruction, sizeof(struct sock_filter));
 int procket_attach_filter(int fd, const void *instructions, unsigned short count) {
   struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)instructions};
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-}
-
-int procket_send_batch(int fd, const struct iovec *messages, unsigned count) {
-  struct mmsghdr headers[procket_batch];
-  if (count > procket_batch) count = procket_batch;
-  memset(headers, 0, count * sizeof *headers);
-  for (unsigned i = 0; i < count; i++) {
-    headers[i].msg_hdr.msg_iov = (struct iovec *)&messages[i];
-    headers[i].msg_hdr.msg_iovlen = 1;
-  }
-  return sendmmsg(fd, headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-int procket_receive_batch(int fd, void *memory, size_t room, unsigned count, uint32_t *lengths) {
-  struct mmsghdr headers[procket_batch];
-  struct iovec vectors[procket_batch];
-  if (count > procket_batch) count = procket_batch;
-  memset(headers, 0, count * sizeof *headers);
-  for (unsigned i = 0; i < count; i++) {
-    vectors[i].iov_base = (char *)memory + i * room;
-    vectors[i].iov_len = room;
-    headers[i].msg_hdr.msg_iov = &vectors[i];
-    headers[i].msg_hdr.msg_iovlen = 1;
-  }
-  int received = recvmmsg(fd, headers, count, MSG_DONTWAIT | MSG_TRUNC, NULL);
-  for (int i = 0; i < received; i++) lengths[i] = headers[i].msg_len;
-  return received;
 }
 #else
 typedef int procket_no_packet_sockets;

@@ -16,7 +16,6 @@ import SystemCalls
       public let error: Errno?
     }
 
-    private var sender = PacketSender()
     private var waiting: [Waiting] = []
     /// A request that failed: what follows under the same name is not sent.
     private var failed: [UInt8] = []
@@ -35,7 +34,7 @@ import SystemCalls
       if !failed.isEmpty, id.elementsEqual(failed) { return (0, Errno(rawValue: ECANCELED)) }
       var count = 0
       if waiting.isEmpty {
-        let (sent, error) = sender.send(messages[...], to: fd, isSocket: isSocket)
+        let (sent, error) = PacketSender.send(messages[...], to: fd, isSocket: isSocket)
         self.sent += sent
         if error == nil { return (sent, nil) }
         guard error?.rawValue == EAGAIN else {
@@ -59,7 +58,7 @@ import SystemCalls
         }
         while first.done < first.messages.count {
           let (count, error) = first.messages[first.done].withUnsafeBytes { bytes in
-            sender.send([bytes], to: fd, isSocket: isSocket)
+            PacketSender.send([bytes], to: fd, isSocket: isSocket)
           }
           sent += count
           first.done += count

@@ -1,4 +1,3 @@
-import CSystem
 import SystemCalls
 
 #if os(Linux)
@@ -9,12 +8,15 @@ import SystemCalls
     private static let batch = 32
 
     private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: room * batch, alignment: 16)
-    private var lengths = [UInt32](repeating: 0, count: batch)
+    private var datagrams: Datagrams
+    private var lengths = [Int](repeating: 0, count: batch)
     private var count = 0
     private var position = 0
     private var nanoseconds: UInt64 = 0
 
-    public init() {}
+    public init() {
+      datagrams = Datagrams(count: Self.batch, size: Self.room, addressRoom: 0, in: memory)
+    }
 
     deinit { memory.deallocate() }
 
@@ -26,14 +28,8 @@ import SystemCalls
       position = 0
       count = 0
       if isSocket {
-        let base = memory.baseAddress
-        let most = UInt32(Self.batch)
-        let result = lengths.withUnsafeMutableBufferPointer { lengths in
-          Result { () throws(Errno) in
-            try valueOrErrno { procket_receive_batch(fd, base, Self.room, most, lengths.baseAddress) }
-          }
-        }
-        count = Int(try result.get())
+        count = try datagrams.receive(fd, flags: CInt(MSG_TRUNC))
+        for index in 0..<count { lengths[index] = datagrams.length(index) }
       } else {
         try readEach(fd)
       }
@@ -44,11 +40,10 @@ import SystemCalls
 
     private mutating func readEach(_ fd: CInt) throws(Errno) {
       while count < Self.batch {
-        let piece = UnsafeMutableRawBufferPointer(rebasing: memory[(count * Self.room)..<((count + 1) * Self.room)])
         do throws(Errno) {
-          let length = try Files.read(fd, into: piece)
+          let length = try Files.read(fd, into: datagrams.data(count))
           if length == 0 { throw Errno(rawValue: ENODATA) }
-          lengths[count] = UInt32(length)
+          lengths[count] = length
           count += 1
         } catch {
           // What was read before it comes first.
@@ -61,12 +56,12 @@ import SystemCalls
     /// The next message that was read. It stays until the next ``fill(from:isSocket:)``.
     public mutating func next() -> CapturedPacket? {
       guard position < count else { return nil }
-      let start = position * Self.room
-      let length = Int(lengths[position])
+      let piece = datagrams.data(position)
+      let length = lengths[position]
       position += 1
       return CapturedPacket(
-        bytes: UnsafeRawBufferPointer(rebasing: memory[start..<(start + min(length, Self.room))]),
-        originalLength: length, nanoseconds: nanoseconds)
+        bytes: UnsafeRawBufferPointer(rebasing: piece[0..<min(length, piece.count)]), originalLength: length,
+        nanoseconds: nanoseconds)
     }
   }
 #endif

@@ -1,15 +1,13 @@
-import CSystem
 import SystemCalls
 
 #if os(Linux)
   /// Sends messages in one go: sendmmsg(2) on sockets, write(2) on devices.
-  public struct PacketSender: ~Copyable {
-    private var vectors = [iovec](repeating: iovec(), count: procket_batch)
-
-    public init() {}
+  public enum PacketSender {
+    /// The most that one call sends: what the kernel does meanwhile is not read.
+    private static let batch = 64
 
     /// Sends what it can without waiting. `sent` of them went; where that is not all, `error` says why.
-    public mutating func send(
+    public static func send(
       _ messages: ArraySlice<UnsafeRawBufferPointer>, to fd: CInt, isSocket: Bool
     ) -> (sent: Int, error: Errno?) {
       var rest = messages
@@ -23,18 +21,14 @@ import SystemCalls
       }
     }
 
-    private mutating func sendBatch(_ messages: ArraySlice<UnsafeRawBufferPointer>, to fd: CInt) throws(Errno) -> Int {
-      var count = 0
-      for message in messages.prefix(vectors.count) {
-        vectors[count] = iovec(
-          iov_base: UnsafeMutableRawPointer(mutating: message.baseAddress), iov_len: message.count)
-        count += 1
-      }
-      return Int(try valueOrErrno { procket_send_batch(fd, vectors, UInt32(count)) })
+    private static func sendBatch(_ messages: ArraySlice<UnsafeRawBufferPointer>, to fd: CInt) throws(Errno) -> Int {
+      let nowhere = UnsafeRawBufferPointer(start: nil, count: 0)
+      var datagrams = Datagrams(messages.prefix(batch).map { ($0, nowhere) })
+      return try datagrams.send(fd, flags: 0)
     }
 
     /// A device takes a message whole or not at all.
-    private func write(_ messages: ArraySlice<UnsafeRawBufferPointer>, to fd: CInt) throws(Errno) -> Int {
+    private static func write(_ messages: ArraySlice<UnsafeRawBufferPointer>, to fd: CInt) throws(Errno) -> Int {
       guard let message = messages.first else { return 0 }
       guard try Files.write(fd, message) == message.count else { throw Errno(rawValue: EMSGSIZE) }
       return 1

@@ -17,6 +17,8 @@ public struct BatchWriter: ~Copyable {
 
   /// Frames of this length and their headers are what the BEAM reads at once, in bytes.
   private static let longest = 65_534
+  /// That of `{packet,2}`.
+  private static let header = FrameBuffer.Format.packet2.header
   private static let capacity = 1 << 21
   /// A tuple, two integers and a binary's header; the end of a list.
   private static let elementOverhead = 32
@@ -41,11 +43,11 @@ public struct BatchWriter: ~Copyable {
   /// Adds a packet; false where there is no room.
   public mutating func add(_ bytes: UnsafeRawBufferPointer, _ stamp: Stamp?) -> Bool {
     let length = bytes.count + Self.elementOverhead
-    if count > 0, Int(cursor) - end - FrameBuffer.header + length + Self.ending > Self.longest { close() }
+    if count > 0, Int(cursor) - end - Self.header + length + Self.ending > Self.longest { close() }
     if count == 0 {
       guard makeRoom() else { return false }
       begin()
-      if Int(cursor) - end - FrameBuffer.header + length + Self.ending > Self.longest { return addLong(bytes, stamp) }
+      if Int(cursor) - end - Self.header + length + Self.ending > Self.longest { return addLong(bytes, stamp) }
     }
     if let stamp {
       ei_encode_tuple_header(memory, &cursor, 3)
@@ -64,7 +66,7 @@ public struct BatchWriter: ~Copyable {
     var header = list
     ei_encode_list_header(memory, &header, CInt(count))
     ei_encode_list_header(memory, &cursor, 0)
-    finish(Int(cursor) - end - FrameBuffer.header)
+    finish(Int(cursor) - end - Self.header)
   }
 
   /// Adds a frame `{Name, Value}` behind all packets; false where there is no room.
@@ -85,13 +87,13 @@ public struct BatchWriter: ~Copyable {
     let first = start
     while start < end, start - first < most {
       start +=
-        FrameBuffer.header + (Int(UInt8(bitPattern: memory[start])) << 8 | Int(UInt8(bitPattern: memory[start + 1])))
+        Self.header + (Int(UInt8(bitPattern: memory[start])) << 8 | Int(UInt8(bitPattern: memory[start + 1])))
     }
     return UnsafeRawBufferPointer(start: memory + first, count: start - first)
   }
 
   private mutating func begin() {
-    cursor = CInt(end + FrameBuffer.header)
+    cursor = CInt(end + Self.header)
     ei_encode_version(memory, &cursor)
     ei_encode_tuple_header(memory, &cursor, 2)
     ei_encode_atom_len_as(memory, &cursor, "packets", 7, ERLANG_UTF8, ERLANG_UTF8)
@@ -102,7 +104,7 @@ public struct BatchWriter: ~Copyable {
   private mutating func finish(_ length: Int) {
     memory[end] = CChar(truncatingIfNeeded: length >> 8)
     memory[end + 1] = CChar(truncatingIfNeeded: length)
-    end += FrameBuffer.header + length
+    end += Self.header + length
     count = 0
   }
 
@@ -133,14 +135,14 @@ public struct BatchWriter: ~Copyable {
   }
 
   private mutating func add(frame: UnsafeRawBufferPointer) {
-    (memory + end + FrameBuffer.header).update(
+    (memory + end + Self.header).update(
       from: frame.assumingMemoryBound(to: CChar.self).baseAddress ?? UnsafePointer(memory), count: frame.count)
     finish(frame.count)
   }
 
   /// Room for a frame of any length behind those that wait.
   private mutating func makeRoom() -> Bool {
-    let wanted = FrameBuffer.header + FrameBuffer.longestFrame
+    let wanted = Self.header + FrameBuffer.longestFrame
     if start == end {
       start = 0
       end = 0

@@ -6,11 +6,14 @@ enum Role: String {
   case worker
   /// Opens, perhaps with more rights, and does nothing else.
   case opener
+  /// Packets of one socket, without rights.
+  case capture
 
   var commands: [Command] {
     switch self {
     case .worker: Commands.worker
     case .opener: Commands.opener
+    case .capture: Commands.capture
     }
   }
 

@@ -24,10 +24,17 @@ func serve(_ role: Role) -> CInt {
     switch role {
     case .opener:
       try Surroundings.hide()
-    case .worker:
+    case .worker, .capture:
       try privileges.drop()
       privileges = try Privileges()
     }
+    #if os(Linux)
+      if role == .capture {
+        var server = CaptureServer(privileges: privileges)
+        try server.run()
+        return 0
+      }
+    #endif
     var server = Server(role, privileges: privileges)
     try server.run()
     return 0
@@ -45,9 +52,7 @@ func put(_ text: String, on fd: CInt) {
 switch CommandLine.arguments.dropFirst() {
 case ["worker"]: exit(serve(.worker))
 case ["opener"]: exit(serve(.opener))
-#if os(Linux)
-  case ["capture"]: exit(serveCapture())
-#endif
+case ["capture"]: exit(serve(.capture))
 case ["--version"]: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
 case ["--help"]: put(usage, on: 1)
 default:

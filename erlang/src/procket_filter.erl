@@ -224,6 +224,6 @@ collect(Port, Output) ->
         {Port, {exit_status, 1}} -> {error, {filter, unicode:characters_to_list(Output)}};
         {Port, {exit_status, Status}} -> {error, {filter, lists:concat(["the compiler ended with status ", Status])}}
     after ?TIMEOUT ->
-        procket_port:close_port(Port),
+        procket_start:close_port(Port),
         {error, {filter, "the expression takes too long to compile"}}
     end.

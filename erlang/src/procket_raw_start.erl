@@ -40,8 +40,8 @@ start(#{source := {interface, Name}, link := Link, open := Open} = Options, Cred
     end.
 
 connect(Options, Credit, Function, Args, FDs) ->
-    case procket_port:connect(#{command => procket_command:capture()}) of
-        {ok, #{port := Port, channel := Channel}} ->
+    case procket_start:connect(#{command => procket_command:capture()}) of
+        {ok, Port, Channel} ->
             case introduce(Options, Credit, Port, Channel, {Function, Args, FDs}) of
                 {ok, Interface} ->
                     {ok, #{port => Port, channel => Channel, interface => Interface}};
@@ -55,7 +55,7 @@ connect(Options, Credit, Function, Args, FDs) ->
 
 introduce(Options, Credit, Port, Channel, {Function, Args, FDs}) ->
     maybe_chain([
-        fun(_) -> given(procket_channel:send(Channel, <<>>, FDs, ?TIMEOUT)) end,
+        fun(_) -> given(procket_channel:send(Channel, <<0:16>>, <<>>, FDs, ?TIMEOUT)) end,
         fun(_) -> interface(Function, request(Port, Function, Args)) end,
         fun(Interface) -> with(Interface, procket_filter:program(Options, hardware(Interface))) end,
         fun({Interface, Program}) -> with(Interface, begin_capture(Port, Options, Program, Credit)) end,
@@ -128,7 +128,7 @@ hardware(none) -> none.
 
 -spec close(#{port := port(), channel := procket_channel:channel(), _ => _}) -> ok.
 close(#{port := Port, channel := Channel}) ->
-    procket_port:close_port(Port),
+    procket_start:close_port(Port),
     procket_channel:close(Channel).
 
 %% What `gen_raw:info/1' says, from what the capture process says.

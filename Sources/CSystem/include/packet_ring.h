@@ -1,11 +1,9 @@
-// The packet ring of Linux, packet(7): where its fields are, and calls of many messages.
+// The packet ring of Linux, packet(7): where its fields are.
 #ifndef PROCKET_PACKET_RING_H
 #define PROCKET_PACKET_RING_H
 
 #ifdef __linux__
-#include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 // The kernel's structures in bytes; packet.c compares them with linux/if_packet.h. That header and the C library's
 // netpacket/packet.h do not go together.
@@ -45,13 +43,6 @@ enum {
 
 // SO_ATTACH_FILTER
 int procket_attach_filter(int fd, const void *instructions, unsigned short count);
-
-// The most messages of one call.
-enum { procket_batch = 64 };
-// sendmmsg(2), without waiting: how many were sent.
-int procket_send_batch(int fd, const struct iovec *messages, unsigned count);
-// recvmmsg(2), without waiting, into `count` pieces of `room` bytes each: how many came. A length is that of the whole message.
-int procket_receive_batch(int fd, void *memory, size_t room, unsigned count, uint32_t *lengths);
 
 // A word that the kernel reads and writes at the same time.
 static inline uint32_t procket_load_acquire(const void *address) {

@@ -13,7 +13,7 @@ import SystemCalls
     mutating func run(_ function: String, _ call: inout Call) throws(Failure) -> Bool {
       switch function {
       case "attach":
-        try call.check(arity: 2, takesDescriptor: false)
+        try call.check(arity: 3, takesDescriptor: false)
         try Commands.attach(&call, &context)
         // The last thing for which the user mattered.
         try call.system { () throws(Errno) in try Surroundings.becomeNobody() }
@@ -132,21 +132,22 @@ import SystemCalls
 
     /// The descriptors that an empty frame on the channel brought.
     private mutating func takeDescriptors(_ count: Int) throws(Failure) -> Descriptors {
-      var entry = pollfd(fd: context.channel.number, events: Int16(POLLIN), revents: 0)
-      var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
-      var address = AddressBuffer(room: 0)
-      let frame = context.buffer(of: FrameBuffer.header)
-      do {
-        guard try valueOrErrno({ poll(&entry, 1, Self.patience) }) == 1 else { throw Failure.noDescriptor }
-        _ = try Messages.receive(entry.fd, into: frame, flags: 0, control: &control, address: &address)
-      } catch let error as Errno {
-        throw .errno(error)
+      let number = context.channel.number
+      do throws(Errno) {
+        while true {
+          if let frame = (try? channel.next()) ?? nil {
+            let came = channel.takeDescriptors(of: frame)
+            guard came.count == count, !frame.lost else { throw Errno(rawValue: EMFILE) }
+            return came
+          }
+          var entry = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+          guard try valueOrErrno({ poll(&entry, 1, Self.patience) }) == 1, try channel.read(from: number) else {
+            throw Errno(rawValue: ENOMSG)
+          }
+        }
       } catch {
-        throw .noDescriptor
+        throw .errno(error)
       }
-      let came = Descriptors(owning: control.rights())
-      guard came.numbers.count == count else { throw .noDescriptor }
-      return came
     }
 
     /// Hears of every change of an interface: rtnetlink(7).

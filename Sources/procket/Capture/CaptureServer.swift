@@ -31,7 +31,9 @@ import SystemCalls
     var injector = Injector()
     var credit = 0
     var stamps = false
-    private var stdin = FrameBuffer()
+    /// What descriptors came with.
+    var channel = Intake(.packet2, rights: .taken)
+    private var stdin = Intake(.packet2, rights: .refused)
     private var parts = PartAssembler<Void>()
     private var scratch = TermWriter()
     private var batches = BatchWriter()
@@ -40,11 +42,11 @@ import SystemCalls
     private var notices: [(name: String, reason: String)] = []
     /// More packets are let gather, until this time.
     private var isGathering = false
-    private var gatheredAt = 0
+    private var gatheredAt: Int64 = 0
     private var isRemoved = false
     private var isEnded = false
 
-    init(privileges: consuming Privileges) { context = Context(privileges: privileges) }
+    init(privileges: consuming Privileges) { context = Context(.capture, privileges: privileges) }
 
     /// Returns when stdin ends; throws where stdout fails.
     mutating func run() throws(Errno) {
@@ -60,7 +62,7 @@ import SystemCalls
         if entries[1].revents & Int16(POLLERR | POLLNVAL) != 0 { noticeError() }
         if entries[1].revents & Int16(POLLOUT) != 0 { try resumeSending() }
         if entries[0].revents != 0, try readInput() == false { return }
-        let gathered = isGathering && clock() >= gatheredAt
+        let gathered = isGathering && Clock.monotonic() >= gatheredAt
         if gathered { isGathering = false }
         if entries[1].revents != 0 || held != nil || !notices.isEmpty || gathered { receive() }
         if ready == 0, isRemoved, !gathered { end(Errno(rawValue: ENODEV)) }
@@ -70,15 +72,8 @@ import SystemCalls
 
     /// In milliseconds; -1 where there is nothing to wait for but requests and packets.
     private func timeout() -> CInt {
-      if isGathering { return CInt(clamping: max(0, gatheredAt - clock() + 999_999) / 1_000_000) }
+      if isGathering { return CInt(clamping: max(0, gatheredAt - Clock.monotonic() + 999_999) / 1_000_000) }
       return isRemoved && !isEnded ? Self.ending : -1
-    }
-
-    /// In nanoseconds.
-    private func clock() -> Int {
-      var time = timespec()
-      clock_gettime(CLOCK_MONOTONIC, &time)
-      return time.tv_sec * 1_000_000_000 + time.tv_nsec
     }
 
     /// The descriptor of the source, unless nothing is wanted of it.
@@ -125,7 +120,7 @@ import SystemCalls
       }
       if count >= Self.busy, room > 0 {
         isGathering = true
-        gatheredAt = clock() + Int(Self.gathering) * 1_000_000
+        gatheredAt = Clock.monotonic() + Int64(Self.gathering) * 1_000_000
       }
       batches.close()
       while let notice = notices.first, batches.add(notice.name, notice.reason) {
@@ -174,9 +169,8 @@ import SystemCalls
     // What is asked
 
     private mutating func readInput() throws(Errno) -> Bool {
-      let (count, _) = try stdin.fill { (buffer) throws(Errno) in (try Files.read(Self.input, into: buffer), ()) }
-      if count == 0 { return false }
-      while let (frame, _) = stdin.next() { try serve(frame) }
+      if try stdin.read(from: Self.input) == false { return false }
+      while let frame = (try? stdin.next()) ?? nil { try serve(frame.bytes) }
       return true
     }
 
@@ -197,18 +191,18 @@ import SystemCalls
         } else {
           context.answer.fail(.name("badrequest"), function: "")
         }
-        return try context.answer.send(to: Self.output, id: nil, with: &scratch)
+        return try context.answer.write(to: Self.output, id: nil, with: &scratch)
       }
       if function == "part" { return try assemble(id, reader) }
       context.answer.begin(id: id)
       do throws(Failure) {
         guard reader.isList else { throw .name("badrequest") }
-        var call = Call(id: id, arguments: reader, descriptors: Descriptors())
+        var call = Call(id: id, arguments: reader, descriptors: [])
         guard try run(function, &call) else { return }
       } catch {
         context.answer.fail(error, function: function)
       }
-      try context.answer.send(to: Self.output, id: id, with: &scratch)
+      try context.answer.write(to: Self.output, id: id, with: &scratch)
     }
 
     private mutating func assemble(_ id: UnsafeRawBufferPointer, _ arguments: TermReader) throws(Errno) {
@@ -231,7 +225,7 @@ import SystemCalls
       }
       context.answer.begin(id: id)
       context.answer.fail(failure, function: "part")
-      try context.answer.send(to: Self.output, id: id, with: &scratch)
+      try context.answer.write(to: Self.output, id: id, with: &scratch)
     }
 
     /// Sends on what waited, and answers for each request that is done.
@@ -241,7 +235,7 @@ import SystemCalls
         try done.id.withBytes { (id) throws(Errno) in
           context.answer.begin(id: id)
           context.answer.sent(done.sent, done.error)
-          try context.answer.send(to: Self.output, id: id, with: &scratch)
+          try context.answer.write(to: Self.output, id: id, with: &scratch)
         }
       }
     }

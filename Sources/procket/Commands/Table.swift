@@ -26,6 +26,11 @@ enum Commands {
     Command("dev", 1, openDevice),
   ]
 
+  /// The others of a capture need its source: ``CaptureServer``.
+  static let capture: [Command] = [
+    Command("attach", 3, attach)
+  ]
+
   static let worker: [Command] = [
     Command("attach", 3, attach),
     Command("lane", 0, lane),
