@@ -10,9 +10,9 @@
 -export([start_link/2, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% What may be on the way from the kernel to the owner, in bytes of the wire.
--define(CREDIT, 2_097_152).
+-define(CREDIT, 1_048_576).
 %% What is given back at once.
--define(OWED, 131_072).
+-define(OWED, 65_536).
 -define(MAX_FRAME, 65_535).
 -define(MAX_ACTIVE, 32_767).
 -define(is_active(Mode), (Mode =/= false)).
@@ -68,7 +68,7 @@ closed(FD) ->
 -spec start_link(procket_raw_options:options(), pid()) -> {ok, pid()} | {error, term()}.
 start_link(Options, Owner) ->
     %% What comes is handed on at once, so there is little to collect, however much went through.
-    gen_server:start_link(?MODULE, {Options, Owner}, [{spawn_opt, [{min_bin_vheap_size, 524_288}, {min_heap_size, 131_072}]}]).
+    gen_server:start_link(?MODULE, {Options, Owner}, [{spawn_opt, [{min_heap_size, 32_768}]}]).
 
 -spec init({procket_raw_options:options(), pid()}) -> {ok, #state{}}.
 init({#{active := Mode} = Options, Owner}) ->

@@ -12,12 +12,12 @@ import SystemCalls
     private static let input: CInt = 0
     private static let output: CInt = 1
     /// What is written with one call, in bytes, and the room in the pipe that is asked for.
-    private static let writeSize = 1 << 18
-    private static let pipeSize: CInt = 1 << 20
+    private static let writeSize = 1 << 17
+    private static let pipeSize: CInt = 1 << 18
     /// `F_SETPIPE_SZ`
     private static let setPipeSize: CInt = 1031
     /// What is taken from the kernel before requests are looked at again, in bytes.
-    private static let turn = 1 << 19
+    private static let turn = 1 << 17
     /// Where so many packets came at once, more are let gather for so long, in milliseconds, before they are looked at.
     private static let busy = 64
     private static let gathering: CInt = 4
