@@ -62,7 +62,7 @@ lint:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 format:
-	swift format -i --recursive Sources Tests Package.swift
+	swift format -i --recursive Sources Tests Benchmarks Package.swift
 
 ct:
 	rebar3 ct
