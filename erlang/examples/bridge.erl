@@ -1,8 +1,11 @@
 %% @doc Forwards frames between two interfaces, through Erlang, both ways: two ends of veth pairs, or two TAP devices.
 %%
 %% ```
-%% 1> {ok, Bridge} = bridge:start("veth0", "veth2", []).
-%% 2> bridge:stop(Bridge).
+%% 1> c("erlang/examples/bridge.erl").
+%% 2> os:cmd("ip link add left type veth peer name left1; ip link add right type veth peer name right1").
+%% 3> os:cmd("for i in left left1 right right1; do ip link set $i up; done").
+%% 4> {ok, Bridge} = bridge:start("left1", "right1", []).
+%% 5> {ok, {_ToTheRight, _ToTheLeft}} = bridge:stop(Bridge).
 %% '''
 -module(bridge).
 

@@ -1,9 +1,9 @@
 %% @doc Captures packets of an interface into a file that tcpdump and Wireshark read.
 %%
 %% ```
-%% 1> capture:start("eth0", "dns.pcapng", [{filter, "udp port 53"}, {seconds, 60}, {progress, true}]).
-%% 12 s  1204 packets, 100/s, none dropped
-%% {ok,#{packets => 6031,dropped => 0}}
+%% 1> c("erlang/examples/capture.erl").
+%% 2> capture:start("lo", "dns.pcapng", [{seconds, 1}, {filter, "udp port 53"}]).
+%% {ok,#{dropped => 0,packets => 0}}
 %% '''
 -module(capture).
 

@@ -5,11 +5,12 @@
 %% {@link procket:open/2} does, so the BEAM needs none either.
 %%
 %% ```
-%% {ok, Socket} = gen_raw:open("eth0", [{filter, "udp port 53"}, {active, once}]),
+%% {ok, Socket} = gen_raw:open("lo", [{protocol, 16#88b5}, {direction, in}, {active, once}]),
+%% ok = gen_raw:send(Socket, <<0:96, 16#88b5:16, "hello">>),
 %% receive
-%%     {raw, Socket, Packets} -> [io:format("~b bytes~n", [byte_size(Packet)]) || Packet <- Packets]
+%%     {raw, Socket, [<<_:14/binary, "hello">>]} -> ok
 %% end,
-%% {ok, #{received := _, delivered := _, kernel_dropped := _}} = gen_raw:stats(Socket),
+%% {ok, #{received := 1, delivered := 1, kernel_dropped := 0}} = gen_raw:stats(Socket),
 %% ok = gen_raw:close(Socket).
 %% '''
 %%

@@ -1,12 +1,10 @@
 %% @doc Files of captured packets that tcpdump and Wireshark read: pcapng, and the older pcap, with nanoseconds.
 %%
 %% ```
-%% {ok, #{link_type := Type}} = gen_raw:info(Socket),
-%% {ok, File} = procket_pcap:open_write("dns.pcapng", [{link_type, Type}]),
-%% {ok, Packets} = gen_raw:recv(Socket, infinity),
-%% ok = procket_pcap:write(File, Packets),
+%% {ok, File} = procket_pcap:open_write("hello.pcapng", [{link_type, 1}]),
+%% ok = procket_pcap:write(File, [<<0:96, 16#88b5:16, "hello">>]),
 %% ok = procket_pcap:close(File),
-%% {ok, Count} = procket_pcap:fold(fun(_Packet, N) -> N + 1 end, 0, "dns.pcapng").
+%% {ok, 1} = procket_pcap:fold(fun(_Packet, N) -> N + 1 end, 0, "hello.pcapng").
 %% '''
 %%
 %% The formats: draft-ietf-opsawg-pcapng, draft-ietf-opsawg-pcap.
