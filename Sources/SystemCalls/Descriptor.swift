@@ -62,8 +62,11 @@ public struct Descriptors: ~Copyable {
     numbers = DescriptorNumbers()
   }
 
+  /// Gives the first of these away.
   public mutating func takeFirst() -> Descriptor? {
-    numbers.isEmpty ? nil : Descriptor(owning: numbers.removeFirst())
+    guard let first = numbers.first else { return nil }
+    numbers = DescriptorNumbers(Array(numbers.dropFirst()))
+    return Descriptor(owning: first)
   }
 
   /// Moves all of these to another holder.

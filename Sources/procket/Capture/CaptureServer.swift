@@ -197,7 +197,7 @@ import SystemCalls
       context.answer.begin(id: id)
       do throws(Failure) {
         guard reader.isList else { throw .name("badrequest") }
-        var call = Call(id: id, arguments: reader, descriptors: [])
+        var call = Call(id: id, arguments: reader, descriptors: DescriptorNumbers())
         guard try run(function, &call) else { return }
       } catch {
         context.answer.fail(error, function: function)
