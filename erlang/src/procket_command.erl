@@ -37,7 +37,7 @@ capture() ->
     [progname(), "capture"].
 
 %% The path of the compiler of filter expressions, which stands beside the port program.
--spec filter() -> string().
+-spec filter() -> nonempty_string().
 filter() ->
     progname() ++ "-filter".
 

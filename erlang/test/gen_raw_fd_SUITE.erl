@@ -94,12 +94,19 @@ dropped_is_counted(_Config) ->
     Sent = 6000,
     {ok, Tx} = gen_raw:open({fd, A}, []),
     ok = gen_raw:send(Tx, [binary:copy(<<"x">>, 1400) || _ <- lists:seq(1, Sent)]),
-    #{received := Sent, kernel_dropped := Dropped} = raw_test:settled({Socket, Sent}),
-    ?assert(Dropped > 0),
-    ?assertEqual(Sent - Dropped, length(raw_test:collect(Socket, Sent - Dropped, passive))),
-    ?assertMatch(#{queued := 0}, raw_test:settled(Socket)),
+    %% What waits in the descriptor is counted when it is read.
+    Received = drained(Socket, 0),
+    ?assert(Received > 0 andalso Received < Sent),
+    Dropped = Sent - Received,
+    ?assertMatch({ok, #{received := Sent, delivered := Received, kernel_dropped := Dropped, queued := 0}}, gen_raw:stats(Socket)),
     [ok = gen_raw:close(S) || S <- [Socket, Tx]],
     lists:foreach(fun procket:close/1, [A, B]).
+
+drained(Socket, Count) ->
+    case gen_raw:recv(Socket, 500) of
+        {ok, Packets} -> drained(Socket, Count + length(Packets));
+        {error, timeout} -> Count
+    end.
 
 device(Flags) ->
     {ok, FD} = procket:dev("net/tun"),
