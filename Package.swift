@@ -3,20 +3,35 @@ import PackageDescription
 
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
+/// The port program, or what make fuzz builds of the same files: libFuzzer brings a main of its own.
+let program: Target =
+  Context.environment["PROCKET_FUZZ"] == nil
+  ? .executableTarget(name: "procket", dependencies: ["ErlangTerm", "SystemCalls", "Privilege"], swiftSettings: strict)
+  : .executableTarget(
+    name: "procket-fuzz", dependencies: ["ErlangTerm", "SystemCalls", "Privilege"], path: "Tests/Fuzz",
+    exclude: ["Program/main.swift", "Program/PolicyTool.swift", "Seeds", "Corpus"], swiftSettings: strict)
+
+/// The tests of the port program need it.
+let tests: [Target] =
+  program.name != "procket"
+  ? []
+  : [
+    .testTarget(name: "ErlangTermTests", dependencies: ["ErlangTerm"], swiftSettings: strict),
+    .testTarget(name: "SystemCallsTests", dependencies: ["SystemCalls", "CSystem"], swiftSettings: strict),
+    .testTarget(name: "PrivilegeTests", dependencies: ["Privilege", "SystemCalls", "CSystem"], swiftSettings: strict),
+    .testTarget(name: "ProcketTests", dependencies: ["procket", "ErlangTerm", "SystemCalls"], swiftSettings: strict),
+  ]
+
 let package = Package(
   name: "procket",
-  products: [.executable(name: "procket", targets: ["procket"])],
+  products: [.executable(name: program.name, targets: [program.name])],
   targets: [
     .systemLibrary(name: "CErlInterface"),
     .target(name: "CSystem", cSettings: [.define("_GNU_SOURCE"), .treatAllWarnings(as: .error)]),
     .target(name: "ErlangTerm", dependencies: ["CErlInterface"], swiftSettings: strict),
     .target(name: "SystemCalls", dependencies: ["CSystem"], swiftSettings: strict),
     .target(name: "Privilege", dependencies: ["CSystem", "SystemCalls"], swiftSettings: strict),
-    .executableTarget(
-      name: "procket", dependencies: ["ErlangTerm", "SystemCalls", "Privilege"], swiftSettings: strict),
-    .testTarget(name: "ErlangTermTests", dependencies: ["ErlangTerm"], swiftSettings: strict),
-    .testTarget(name: "SystemCallsTests", dependencies: ["SystemCalls", "CSystem"], swiftSettings: strict),
-    .testTarget(name: "ProcketTests", dependencies: ["procket", "ErlangTerm", "SystemCalls"], swiftSettings: strict),
-  ],
+    program,
+  ] + tests,
   swiftLanguageModes: [.v6]
 )

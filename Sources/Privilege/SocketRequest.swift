@@ -105,7 +105,7 @@ public struct SocketRequest {
   }
 
   /// What the socket is bound to; empty where it is not.
-  private func socketAddress() throws(Errno) -> [UInt8] {
+  func socketAddress() throws(Errno) -> [UInt8] {
     let binds = isInternet && (type == Sockets.stream || type == Sockets.datagram)
     switch family {
     case AF_INET where binds:
