@@ -225,7 +225,7 @@ def closed_stdio():
             _, status = os.waitpid(child, 0)
             check(os.WIFEXITED(status) and os.WEXITSTATUS(status) in (0, 71), closed, status)
         # A name that is not the program's, and no name at all.
-        for arguments in [["", "opener"], ["x" * 100000, "opener"], ["opener"]]:
+        for arguments in [[" ", "opener"], ["x" * 100000, "opener"], ["opener"]]:
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
