@@ -19,7 +19,12 @@ let tests: [Target] =
     .testTarget(name: "ErlangTermTests", dependencies: ["ErlangTerm"], swiftSettings: strict),
     .testTarget(name: "SystemCallsTests", dependencies: ["SystemCalls", "CSystem"], swiftSettings: strict),
     .testTarget(name: "PrivilegeTests", dependencies: ["Privilege", "SystemCalls", "CSystem"], swiftSettings: strict),
-    .testTarget(name: "ProcketTests", dependencies: ["procket", "ErlangTerm", "SystemCalls"], swiftSettings: strict),
+    .executableTarget(
+      name: "filter-probe", dependencies: ["Privilege", "SystemCalls", "CSystem"], path: "Tests/FilterProbe",
+      swiftSettings: strict),
+    .testTarget(
+      name: "ProcketTests", dependencies: ["procket", "filter-probe", "ErlangTerm", "SystemCalls"],
+      swiftSettings: strict),
   ]
 
 let package = Package(

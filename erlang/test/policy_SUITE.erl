@@ -7,7 +7,7 @@ all() ->
     [
         ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, only_for_the_privileged,
         not_trusted, not_understood, unreadable, changed_while_running, refusals_are_logged, nobody_logs,
-        check_policy, explain, tools_have_no_rights
+        check_policy, explain, tools_have_no_rights, documented
     ].
 
 suite() ->
@@ -239,6 +239,29 @@ tools_have_no_rights(_Config) ->
          || File <- ["/etc/procket.conf", "/etc/shadow"]
         ],
         ?assertEqual({2, "procket: cannot be read: eacces\n"}, procket_machine:run_as_user(Machine, [Program, "--explain", "root", "udp 53"]))
+    end).
+
+%% The example of docs/security.md, and what it says of it.
+documented(_Config) ->
+    Priv = filename:dirname(procket:progname()),
+    Root = filename:dirname(string:trim(procket_test:sh_ok(["realpath ", Priv]))),
+    {ok, Text} = file:read_file(filename:join(Root, "docs/security.md")),
+    Blocks = binary:split(Text, <<"\n```\n">>, [global]),
+    [Example] = [Block || <<"# The name server", _/binary>> = Block <- Blocks],
+    [Session] = [Block || <<"$ procket --explain", _/binary>> = Block <- Blocks],
+    procket_machine:with(fun(#{lib := Lib} = Machine) ->
+        _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
+        procket_machine:policy(Machine, Example),
+        ?assertMatch({0, "/etc/procket.conf: 9 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket.conf"])),
+        [
+            begin
+                [Command, Answer] = string:split(Line, "\n"),
+                "procket --explain " ++ Arguments = Command,
+                {_, Output} = procket_machine:run(Machine, [Lib ++ "/priv/procket", "--explain" | string:lexemes(Arguments, " ")]),
+                ?assertEqual(string:trim(Answer), string:trim(Output))
+            end
+         || Line <- string:split(binary_to_list(Session), "$ ", all), Line =/= ""
+        ]
     end).
 
 %% A machine with a policy in which USER is its user, and a function that has a BEAM of that user open things with a setuid
