@@ -5,10 +5,10 @@ extension Policy {
   /// Where the policy of a machine stands.
   public static let path = "/etc/procket.conf"
 
-  /// The policy that is in force; nil where there is none. It is root's, and nobody else may write to it.
+  /// The policy that is in force and the accounts that it names; nil where there is none. It is root's, and nobody else may write to it.
   public static func inForce(
-    _ accounts: Accounts, with privileges: borrowing Privileges
-  ) throws(PolicyError) -> Policy? {
+    with privileges: borrowing Privileges
+  ) throws(PolicyError) -> (policy: Policy, accounts: Accounts)? {
     let bytes: [UInt8]
     let fault: String?
     do throws(Errno) {
@@ -21,18 +21,19 @@ extension Policy {
         line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)")
     }
     if let fault { throw PolicyError(line: 0, reason: fault) }
-    return try Policy(bytes, accounts: accounts)
+    let accounts = try Accounts.ofThisSystem()
+    return (try Policy(bytes, accounts: accounts), accounts)
   }
 
   /// Any file as a policy, whoever it belongs to.
-  public static func read(_ name: String, accounts: Accounts) throws(PolicyError) -> Policy {
+  public static func read(_ name: String) throws(PolicyError) -> Policy {
     let bytes: [UInt8]
     do throws(Errno) {
       bytes = try Files.contents(of: try open(name), atMost: longest + 1)
     } catch {
       throw PolicyError(line: 0, reason: "cannot be read: \(error.name)")
     }
-    return try Policy(bytes, accounts: accounts)
+    return try Policy(bytes, accounts: try Accounts.ofThisSystem())
   }
 
   private static func open(_ name: String) throws(Errno) -> Descriptor {
@@ -59,8 +60,7 @@ extension Privileges {
     var name: String?
     let refusal: String
     do throws(PolicyError) {
-      let accounts = try Accounts.ofThisSystem()
-      guard let policy = try Policy.inForce(accounts, with: self) else { return false }
+      guard let (policy, accounts) = try Policy.inForce(with: self) else { return false }
       name = accounts.name(of: caller.user)
       let groups = caller.groups ?? accounts.groups(of: caller.user) + [caller.group]
       if let rule = policy.rule(about: wanted, user: caller.user, groups: groups) {

@@ -10,7 +10,11 @@ public enum Wanted: Sendable {
   static let raw: CInt = 3
   /// `SOCK_PACKET`, the old way to a packet socket: the kernel takes it for one, whatever the family.
   static let oldPacket: CInt = 10
-  static let packetFamily: CInt = 17
+  #if os(Linux)
+    static let packetFamily = AF_PACKET
+  #else
+    static let packetFamily: CInt = -1
+  #endif
 
   public init(_ request: SocketRequest) {
     let old = request.family == AF_INET && request.type == Self.oldPacket

@@ -79,13 +79,13 @@ nothing_to_remove(Config) ->
     says(Output, ["there is no " ++ proplists:get_value(installed, Config)]).
 
 needs_root(Config) ->
-    Root = root(),
+    Root = procket_test:project_root(),
     {1, Output} = procket_test:sh(["cd ", Root, " && setpriv --reuid 65534 --regid 65534 --clear-groups sh ", Root, "/scripts/install remove"]),
     says(Output, ["procket: run this as root"]),
     Config.
 
 make(Target, Variables, Config) ->
-    procket_test:sh(["make -s -C ", root(), " ", Target, " DESTDIR=", proplists:get_value(destdir, Config), " ", Variables, " 2>&1"]).
+    procket_test:sh(["make -s -C ", procket_test:project_root(), " ", Target, " DESTDIR=", proplists:get_value(destdir, Config), " ", Variables, " 2>&1"]).
 
 says(Output, Expressions) ->
     [?assertMatch({match, _}, re:run(Output, Expression, [unicode]), {Expression, Output}) || Expression <- Expressions].
@@ -96,7 +96,3 @@ mode(Path) ->
 
 same_as_built(Path) ->
     _ = procket_test:sh_ok(["cmp ", Path, " ", procket:progname()]).
-
-root() ->
-    Priv = filename:dirname(procket:progname()),
-    filename:dirname(string:trim(procket_test:sh_ok(["realpath ", Priv]))).

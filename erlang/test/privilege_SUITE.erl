@@ -212,7 +212,7 @@ worker_has_nothing(Machine, Program) ->
         Status = status(Pid),
         ?assertEqual({0, 0}, {capabilities("CapPrm", Status), capabilities("CapEff", Status)}),
         ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"], "Umask" := ["0077"]}, Status),
-        ?assertEqual({ok, "/"}, file:read_link("/proc/" ++ Pid ++ "/cwd"))
+        has_no_surroundings(Pid)
     end}).
 
 %% libc, libm, libstdc++ and libgcc, with the loader and what the kernel maps.
@@ -223,7 +223,7 @@ libraries(_Config) ->
 
 %% What make demo runs.
 demo(_Config) ->
-    Root = project_root(),
+    Root = procket_test:project_root(),
     Ebin = filename:absname(filename:dirname(code:which(procket))),
     case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo ", Ebin, "'"]) of
         {0, Output} ->
@@ -284,15 +284,18 @@ is_reduced(Machine, Pid, Permitted) ->
     ?assertEqual(Permitted, capabilities("CapPrm", Status)),
     ?assertEqual([0, 0, 0], [capabilities(Set, Status) || Set <- ["CapEff", "CapInh", "CapAmb"]]),
     ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"], "Umask" := ["0077"]}, Status),
-    ?assertEqual({ok, "/"}, file:read_link("/proc/" ++ Pid ++ "/cwd")),
+    has_no_surroundings(Pid),
     ?assertMatch(["0", "1", "2" | _], descriptors(Pid)),
-    {ok, Environment} = file:read_file("/proc/" ++ Pid ++ "/environ"),
-    ?assertEqual(<<>>, binary:replace(Environment, <<0>>, <<>>, [global])),
     {ok, Limits} = file:read_file("/proc/" ++ Pid ++ "/limits"),
     ?assertMatch({match, _}, re:run(Limits, "Max core file size +0 +0 ")),
     %% Not dumpable: its files are root's.
     {ok, #file_info{uid = Owner}} = file:read_file_info("/proc/" ++ Pid ++ "/environ"),
     ?assertEqual(0, Owner).
+
+has_no_surroundings(Pid) ->
+    ?assertEqual({ok, "/"}, file:read_link("/proc/" ++ Pid ++ "/cwd")),
+    {ok, Environment} = file:read_file("/proc/" ++ Pid ++ "/environ"),
+    ?assertEqual(<<>>, binary:replace(Environment, <<0>>, <<>>, [global])).
 
 has_only_its_user(#{uid := Uid}, Pid) ->
     #{"Uid" := Users, "Gid" := Groups, "Groups" := Supplementary} = status(Pid),
@@ -321,7 +324,3 @@ status(Pid) ->
 
 capabilities(Set, Status) ->
     list_to_integer(hd(maps:get(Set, Status)), 16).
-
-project_root() ->
-    Priv = filename:dirname(procket:progname()),
-    filename:dirname(string:trim(procket_test:sh_ok(["realpath ", Priv]))).
