@@ -9,7 +9,7 @@ let program: Target =
   ? .executableTarget(name: "procket", dependencies: ["ErlangTerm", "SystemCalls", "Privilege"], swiftSettings: strict)
   : .executableTarget(
     name: "procket-fuzz", dependencies: ["ErlangTerm", "SystemCalls", "Privilege"], path: "Tests/Fuzz",
-    exclude: ["Program/main.swift", "Program/PolicyTool.swift", "Seeds", "Corpus"], swiftSettings: strict)
+    exclude: ["Program/main.swift", "Program/PolicyTool.swift", "Seeds", "corpus.tar.gz"], swiftSettings: strict)
 
 /// The tests of the port program need it.
 let tests: [Target] =
