@@ -3,13 +3,14 @@ import SystemCalls
 /// The users and groups of `/etc/passwd` and `/etc/group`, read directly: getpwnam(3) would load what nsswitch.conf names into a
 /// privileged process. Users and groups that are kept elsewhere have numbers, and a policy can name those.
 public struct Accounts: Sendable {
-  private let users: [UInt8]
-  private let groups: [UInt8]
+  /// The lines of the two files.
+  private let users: [ArraySlice<UInt8>]
+  private let groups: [ArraySlice<UInt8>]
 
   /// The contents of the two files.
   public init(users: [UInt8], groups: [UInt8]) {
-    self.users = users
-    self.groups = groups
+    self.users = users.split(separator: UInt8(ascii: "\n"))
+    self.groups = groups.split(separator: UInt8(ascii: "\n"))
   }
 
   /// Read with whatever rights there are; both files are for everyone.
@@ -36,7 +37,7 @@ public struct Accounts: Sendable {
 
   /// A user's name, or nil.
   func name(of user: uid_t) -> String? {
-    for line in Self.lines(users) {
+    for line in users {
       let fields = Self.fields(line)
       if Self.number(fields, 2) == user, let name = fields.first, !name.isEmpty {
         return String(decoding: name, as: UTF8.self)
@@ -50,7 +51,7 @@ public struct Accounts: Sendable {
     guard let name = name(of: user) else { return [] }
     var all: [gid_t] = []
     if let primary = Self.entry(named: name, in: users).flatMap({ Self.number($0, 3) }) { all.append(primary) }
-    for line in Self.lines(groups) {
+    for line in groups {
       let fields = Self.fields(line)
       guard fields.count >= 4, let number = Self.number(fields, 2) else { continue }
       if fields[3].split(separator: UInt8(ascii: ",")).contains(where: { $0.elementsEqual(name.utf8) }) {
@@ -60,15 +61,13 @@ public struct Accounts: Sendable {
     return all
   }
 
-  private static func entry(named name: String, in file: [UInt8]) -> [ArraySlice<UInt8>]? {
-    for line in lines(file) where line.starts(with: name.utf8) {
+  private static func entry(named name: String, in lines: [ArraySlice<UInt8>]) -> [ArraySlice<UInt8>]? {
+    for line in lines where line.starts(with: name.utf8) {
       let fields = fields(line)
       if let first = fields.first, !first.isEmpty, first.elementsEqual(name.utf8) { return fields }
     }
     return nil
   }
-
-  private static func lines(_ file: [UInt8]) -> [ArraySlice<UInt8>] { file.split(separator: UInt8(ascii: "\n")) }
 
   private static func fields(_ line: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
     line.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)

@@ -32,7 +32,7 @@ extension Policy {
       guard line.allSatisfy({ $0 == 9 || $0 == 13 || (32...126).contains($0) }) else {
         throw PolicyError(line: number, reason: "a character that is not ASCII")
       }
-      var words = Words(line: number, String(decoding: line, as: UTF8.self))
+      var words = Words(line: number, line)
       if !words.isEmpty { rules.append(try words.rule(accounts)) }
     }
     self.rules = rules
@@ -45,7 +45,7 @@ extension Wanted {
     guard text.utf8.allSatisfy({ (32...126).contains($0) }) else {
       throw PolicyError(line: 0, reason: "a character that is not ASCII")
     }
-    var words = Words(line: 0, text)
+    var words = Words(line: 0, Array(text.utf8)[...])
     let what = try words.what()
     let (interface, namespace) = try words.place(of: what)
     guard interface.isLiteral, namespace.isLiteral else {
@@ -76,9 +76,9 @@ private struct Words {
   private let text: String
   private var rest: ArraySlice<String>
 
-  init(line: Int, _ text: String) {
+  init(line: Int, _ text: ArraySlice<UInt8>) {
     self.line = line
-    let words = text.split { $0 == " " || $0 == "\t" || $0 == "\r" || $0 == "\r\n" }.map(String.init)
+    let words = text.split { $0 == 32 || $0 == 9 || $0 == 13 }.map { String(decoding: $0, as: UTF8.self) }
     rest = words[...]
     self.text = words.joined(separator: " ")
   }
