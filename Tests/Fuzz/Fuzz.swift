@@ -14,7 +14,8 @@ enum Fuzz {
     case UInt8(ascii: "d"): arguments(rest, device)
     case UInt8(ascii: "p"): policy(rest)
     case UInt8(ascii: "r"): request(rest)
-    default: stream(rest)
+    case UInt8(ascii: "l"): stream(rest, FrameBuffer(.packet4(longest: FrameBuffer.longestFrame)))
+    default: stream(rest, FrameBuffer())
     }
   }
 
@@ -25,9 +26,8 @@ enum Fuzz {
     Array("allow alice udp 1-1023 on eth* in /run/netns/*\nallow @web device net/*\nallow * packet * on *".utf8),
     accounts: accounts)
 
-  /// The bytes of stdin, a few at a time.
-  static func stream(_ bytes: UnsafeRawBufferPointer) {
-    var frames = FrameBuffer()
+  /// The bytes of stdin or of the lane, a few at a time.
+  static func stream(_ bytes: UnsafeRawBufferPointer, _ frames: consuming FrameBuffer) {
     var parts = PartAssembler<Int>()
     var rest = bytes[...]
     while !rest.isEmpty {
@@ -38,7 +38,11 @@ enum Fuzz {
         return (min(chunk.count, room.count), ())
       }
       _ = frames.lastBegun
-      while let (frame, _) = frames.next() { term(frame, &parts) }
+      do {
+        while let (frame, _) = try frames.next() { term(frame, &parts) }
+      } catch {
+        frames.removeAll()
+      }
     }
     // The same bytes as one frame: mutations need not guess its length.
     term(bytes, &parts)
@@ -86,7 +90,7 @@ enum Fuzz {
   /// A list of arguments for an opener, as it stands behind the function's name.
   static func arguments(_ bytes: UnsafeRawBufferPointer, _ check: (inout Call) -> Void) {
     guard let reader = try? TermReader(checking: bytes), reader.isList else { return }
-    var call = Call(id: UnsafeRawBufferPointer(start: nil, count: 0), arguments: reader, descriptors: Descriptors())
+    var call = Call(id: UnsafeRawBufferPointer(start: nil, count: 0), arguments: reader, descriptors: [])
     guard (try? call.check(arity: 1, takesDescriptor: false)) != nil else { return }
     check(&call)
   }

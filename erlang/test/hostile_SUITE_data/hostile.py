@@ -138,7 +138,7 @@ class Opener:
         return self.receive()
 
     def attach(self, path=None):
-        answer = self.ask("attach", binary((path or self.path).encode()), binary(SECRET))
+        answer = self.ask("attach", binary((path or self.path).encode()), binary(SECRET), integer(0))
         if path is None:
             check(atom("ok") in answer, answer)
             self.channel, _ = self.listener.accept()
@@ -467,7 +467,7 @@ def random_frames():
         opener = Opener()
         opener.attach()
         valid = [frame(request("open", socket_request())), frame(request("dev", binary(b"net/tun"))),
-                 frame(request("part", integer(0), integer(10), binary(b"abc"))), frame(request("attach", binary(b"x"), binary(b"y")))]
+                 frame(request("part", integer(0), integer(10), binary(b"abc"))), frame(request("attach", binary(b"x"), binary(b"y"), integer(0)))]
         for turn in range(20000):
             if turn % 2:
                 body = bytes(chance.randrange(256) for _ in range(chance.randrange(40)))
@@ -541,6 +541,61 @@ def other_commands():
                       socket_request(namespace=b"/" + b"a" * 5000), tuple_(), integer(1), tuple_(*[integer(1)] * 9)]:
             answer = opener.ask("open", wrong)
             check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), wrong[:40], answer)
+        opens_what_is_allowed(opener)
+        check(opener.end() == 0)
+    as_user(attack)
+
+
+def lane():
+    """The other stream for requests is no other way in."""
+    def attack():
+        opener = Opener()
+        opener.attach()
+        chance = random.Random(1234)
+
+        def packet4(term):
+            return struct.pack(">I", len(term) + 1) + b"\x83" + term
+
+        def fresh():
+            check(opener.ask("lane") == OK)
+            [number] = opener.descriptors()
+            return socket.socket(fileno=number)
+
+        def answer(end):
+            end.settimeout(20)
+            data, control, _, _ = end.recvmsg(65536, 4096)
+            numbers = [n for level, kind, content in control for n in array.array("i", content).tolist()]
+            return data[5:], numbers
+        with fresh() as end:
+            end.setblocking(True)
+            end.send(packet4(request("open", socket_request())))
+            only_udp_53(answer(end)[1], 1)
+            end.send(packet4(request("open", socket_request(port=54))))
+            check(answer(end) == (error("eacces"), []))
+            end.send(packet4(request("ioctl", integer(1))))
+            check(atom("undef") in answer(end)[0])
+            with open("/etc/passwd") as file:
+                end.sendmsg([packet4(request("dev", binary(b"private")))],
+                            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))])
+            check(answer(end) == (error("eacces"), []))
+        for _ in range(300):
+            with fresh() as end:
+                end.setblocking(False)
+                with contextlib.suppress(BrokenPipeError, BlockingIOError, ConnectionResetError):
+                    for _ in range(20):
+                        body = bytes(chance.randrange(256) for _ in range(chance.randrange(60)))
+                        end.send(body if chance.randrange(2) else struct.pack(">I", len(body)) + body)
+                        end.send(packet4(request("open", socket_request(port=54))))
+        # A length without an end, and answers that nobody reads.
+        with fresh() as end:
+            end.send(b"\x7f\xff\xff\xff" + bytes(10000))
+        with fresh() as end:
+            end.setblocking(False)
+            with contextlib.suppress(BrokenPipeError, BlockingIOError):
+                while True:
+                    end.send(packet4(request("nothing" * 20)) * 100)
+            check(opener.ask("open", socket_request(port=54)) == error("eacces"))
+        check(opener.peak() < 60, opener.peak())
         opens_what_is_allowed(opener)
         check(opener.end() == 0)
     as_user(attack)
