@@ -298,7 +298,7 @@ user(#{user := User}) ->
     ["setpriv", "--reuid", User, "--regid", User, "--init-groups"].
 
 beam(#{lib := Lib}, Expression) ->
-    ["sh", "-c", "cd / && HOME=/ exec erl -noshell -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin",
+    ["sh", "-c", "cd / && HOME=/ exec erl -noshell -kernel logger_level error -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin",
         lists:flatten(["io:format(\"~w~n\", [", Expression, "]), halt()."])].
 
 await(Port, Text) -> await(Port, Text, <<>>).

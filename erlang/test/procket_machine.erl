@@ -112,7 +112,7 @@ as_user(#{user := User, dir := Dir}, Words) ->
      "setpriv", "--reuid", User, "--regid", User, "--init-groups" | Words].
 
 beam(#{lib := Lib}, Code) ->
-    ["sh", "-c", "cd / && exec erl -noshell -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin", lists:flatten(Code)].
+    ["sh", "-c", "cd / && exec erl -noshell -kernel logger_level error -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin", lists:flatten(Code)].
 
 %% Copies of the port program with rights, each a path.
 
