@@ -90,7 +90,8 @@ enum Fuzz {
   /// A list of arguments for an opener, as it stands behind the function's name.
   static func arguments(_ bytes: UnsafeRawBufferPointer, _ check: (inout Call) -> Void) {
     guard let reader = try? TermReader(checking: bytes), reader.isList else { return }
-    var call = Call(id: UnsafeRawBufferPointer(start: nil, count: 0), arguments: reader, descriptors: [])
+    var call = Call(
+      id: UnsafeRawBufferPointer(start: nil, count: 0), arguments: reader, descriptors: DescriptorNumbers())
     guard (try? call.check(arity: 1, takesDescriptor: false)) != nil else { return }
     check(&call)
   }
