@@ -73,6 +73,21 @@ xref:
 dialyzer:
 	rebar3 dialyzer
 
+# 5,000,000 mutated inputs, or RUNS=…
+fuzz: deps
+	@scripts/fuzz $(RUNS)
+
+# A copy of the port program that has rights: docs/security.md. PREFIX, DESTDIR, GROUP, CAPS.
+export PREFIX DESTDIR CAPS
+install-setuid: $(PORT)
+	@scripts/install setuid $(GROUP)
+
+install-caps: $(PORT)
+	@scripts/install caps $(GROUP)
+
+uninstall:
+	@scripts/install remove
+
 bench: build
 	$(SWIFT_BUILD) --product procket-flood
 	@erlang/bench/run "$$(swift build -c release --static-swift-stdlib --show-bin-path)/procket-flood"

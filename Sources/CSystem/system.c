@@ -2,17 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #ifdef __linux__
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #endif
@@ -101,16 +98,6 @@ int procket_dup_to(int fd, int number) {
 #endif
 }
 
-int procket_become(uid_t user, gid_t group) {
-#ifdef __linux__
-  if (setresgid(group, group, group) != 0) return -1;
-  return setresuid(user, user, user);
-#else
-  if (setgid(group) != 0) return -1;
-  return setuid(user);
-#endif
-}
-
 int procket_processors(void) {
 #ifdef __linux__
   cpu_set_t set;
@@ -119,44 +106,19 @@ int procket_processors(void) {
   return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-int procket_close_from(int first) {
-#if defined(__linux__) && defined(SYS_close_range)
-  if (syscall(SYS_close_range, first, ~0U, 0) == 0) return 0;
-#endif
-  long last = sysconf(_SC_OPEN_MAX);
-  for (long fd = first; fd < (last < 0 ? 65536 : last); fd++) close((int)fd);
-  return 0;
-}
-
-int procket_clear_environment(void) {
-#ifdef __linux__
-  return clearenv();
-#else
-  extern char **environ;
-  static char *empty[] = {NULL};
-  environ = empty;
-  return 0;
-#endif
-}
-
-int procket_undumpable(void) {
-  struct rlimit none = {0, 0};
-  if (setrlimit(RLIMIT_CORE, &none) != 0) return -1;
-#ifdef __linux__
-  return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#else
-  return 0;
-#endif
-}
-
 #ifdef __linux__
 _Static_assert(procket_path_only == O_PATH, "O_PATH");
 
-int procket_open_beneath(int directory, const char *path, int flags) {
-  struct open_how how = {.flags = (uint64_t)flags,
-                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+static int open_without_links(int directory, const char *path, int flags, uint64_t resolve) {
+  struct open_how how = {.flags = (uint64_t)flags, .resolve = resolve | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
   return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
 }
+
+int procket_open_beneath(int directory, const char *path, int flags) {
+  return open_without_links(directory, path, flags, RESOLVE_BENEATH);
+}
+
+int procket_open_straight(const char *path, int flags) { return open_without_links(AT_FDCWD, path, flags, 0); }
 
 int procket_is_namespace(int fd) {
   struct statfs information;

@@ -42,7 +42,7 @@ public struct TermReader {
 
   /// The number of elements of the tuple that starts here.
   public mutating func tupleHeader() throws(Failure) -> Int {
-    guard bytesOfList == 0 else { throw .mismatch }
+    guard isAtTerm else { throw .mismatch }
     var arity: CInt = 0
     guard ei_decode_tuple_header(base, &index, &arity) == 0 else { throw .mismatch }
     return Int(arity)
@@ -50,7 +50,7 @@ public struct TermReader {
 
   /// The number of elements of the proper list that starts here. Its end has to be read with ``listEnd()``, unless it is empty.
   public mutating func listHeader() throws(Failure) -> Int {
-    guard bytesOfList == 0 else { throw .mismatch }
+    guard isAtTerm else { throw .mismatch }
     if nextTag == Tag.string {
       let count = Int(bytes[Int(index) + 1]) << 8 | Int(bytes[Int(index) + 2])
       index += 3
@@ -65,6 +65,7 @@ public struct TermReader {
   /// The end of a list of `count` elements that have been read; it is a mismatch where the list is improper.
   public mutating func listEnd(written asString: Bool, count: Int) throws(Failure) {
     guard !asString, count > 0 else { return }
+    guard isAtTerm else { throw .mismatch }
     var arity: CInt = 0
     guard ei_decode_list_header(base, &index, &arity) == 0, arity == 0 else { throw .mismatch }
   }
@@ -74,6 +75,7 @@ public struct TermReader {
 
   public mutating func integer() throws(Failure) -> Int64 {
     if bytesOfList > 0 { return Int64(byteOfList()) }
+    guard isAtTerm else { throw .mismatch }
     var value: CLongLong = 0
     guard ei_decode_longlong(base, &index, &value) == 0 else { throw .mismatch }
     return Int64(value)
@@ -82,6 +84,7 @@ public struct TermReader {
   /// An integer of 64 bits, with or without a sign, as bits.
   public mutating func bits() throws(Failure) -> UInt64 {
     if bytesOfList > 0 { return UInt64(byteOfList()) }
+    guard isAtTerm else { throw .mismatch }
     var signed: CLongLong = 0
     if ei_decode_longlong(base, &index, &signed) == 0 { return UInt64(bitPattern: Int64(signed)) }
     var unsigned: CUnsignedLongLong = 0
@@ -90,7 +93,7 @@ public struct TermReader {
   }
 
   public mutating func atom() throws(Failure) -> String {
-    guard bytesOfList == 0 else { throw .mismatch }
+    guard isAtTerm else { throw .mismatch }
     let base = base
     var position = index
     let name = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.atomCapacity + 1) { buffer -> String? in
@@ -107,7 +110,7 @@ public struct TermReader {
 
   /// The bytes of a binary, where they stand.
   public mutating func binary() throws(Failure) -> UnsafeRawBufferPointer {
-    guard bytesOfList == 0 else { throw .mismatch }
+    guard isAtTerm else { throw .mismatch }
     var length: CLong = 0
     guard ei_decode_binary(base, &index, nil, &length) == 0 else { throw .mismatch }
     return UnsafeRawBufferPointer(rebasing: bytes[(Int(index) - length)..<Int(index)])
@@ -115,7 +118,7 @@ public struct TermReader {
 
   /// The bytes of any term, where they stand.
   public mutating func raw() throws(Failure) -> UnsafeRawBufferPointer {
-    guard bytesOfList == 0 else { throw .mismatch }
+    guard isAtTerm else { throw .mismatch }
     let start = Int(index)
     guard let end = try? TermLayout.end(in: bytes, from: start) else { throw .malformed(offset: start) }
     index = CInt(end)
@@ -154,6 +157,9 @@ public struct TermReader {
     return bytesOfList == 0
       && Tag.atoms.contains(tag)
   }
+
+  /// Whether there is a term here: ei would read on behind the last one.
+  private var isAtTerm: Bool { bytesOfList == 0 && Int(index) < bytes.count }
 
   private var nextTag: UInt8? {
     Int(index) < bytes.count ? bytes[Int(index)] : nil

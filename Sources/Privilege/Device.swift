@@ -7,11 +7,10 @@ public enum Device {
   public static let longestName = 200
   private static let numbered = 0...254
 
-  /// Letters, digits and `. _ - : @ /`, no `..`, not empty, not absolute.
+  /// Letters, digits and `. _ - : @ /`. One name for one device: no `..`, no `.`, no empty part.
   public static func isValid(_ name: String) -> Bool {
-    guard !name.isEmpty, name.utf8.count <= longestName, !name.hasPrefix("/") else { return false }
-    return name.utf8.allSatisfy { Names.isAllowed($0, besides: "._-:@/") }
-      && !name.split(separator: "/").contains("..")
+    name.utf8.count <= longestName && name.utf8.allSatisfy { Names.isAllowed($0, besides: "._-:@/") }
+      && Names.isStraight(name[...])
   }
 
   /// Opens the device, or the first of its numbered ones that is not busy.
@@ -37,29 +36,30 @@ public enum Device {
   }
 
   private static func openOne(_ name: String, with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
-    let directory = try Files.open("/dev", flags: O_RDONLY | O_DIRECTORY)
-    let descriptor = try beneath(directory, name, with: privileges)
+    _ = try privileges.permit(.device(name))
+    let directory = try Files.open("/dev", flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+    let start = directory.number
+    let descriptor = try privileges.raised([.dacOverride, .netAdmin]) { () throws(Errno) in
+      try openBeneath(start, name)
+    }
     guard try Files.isCharacterDevice(descriptor.number) else { throw Errno(rawValue: ENODEV) }
     try Files.setNonblocking(descriptor.number, true)
     return descriptor
   }
 
-  /// A directory or another file that is no device must not be opened for writing to find that out: it is looked at first.
-  private static func beneath(
-    _ directory: borrowing Descriptor, _ name: String, with privileges: borrowing Privileges
-  ) throws(Errno) -> Descriptor {
-    let start = directory.number
-    return try privileges.raised { () throws(Errno) in
-      #if os(Linux)
-        let look = Descriptor(
-          owning: try valueOrErrno { procket_open_beneath(start, name, CInt(procket_path_only) | O_CLOEXEC) })
-        guard try Files.isCharacterDevice(look.number) else { throw Errno(rawValue: ENODEV) }
-        let flags = O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY
-        return Descriptor(owning: try valueOrErrno { procket_open_beneath(start, name, flags) })
-      #else
-        return try Files.open("/dev/\(name)", flags: O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY)
-      #endif
-    }
+  /// What is no device must not be opened for writing to find that out: it is looked at first.
+  private static func openBeneath(_ directory: CInt, _ name: String) throws(Errno) -> Descriptor {
+    #if os(Linux)
+      let look = Descriptor(
+        owning: try valueOrErrno { procket_open_beneath(directory, name, CInt(procket_path_only) | O_CLOEXEC) })
+      guard try Files.isCharacterDevice(look.number) else { throw Errno(rawValue: ENODEV) }
+      let flags = O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY
+      let descriptor = Descriptor(owning: try valueOrErrno { procket_open_beneath(directory, name, flags) })
+      guard try Files.isSame(look.number, descriptor.number) else { throw Errno(rawValue: ENODEV) }
+      return descriptor
+    #else
+      return try Files.open("/dev/\(name)", flags: O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY)
+    #endif
   }
 }
 
@@ -73,5 +73,20 @@ enum Names {
     default:
       return others.withUTF8Buffer { $0.contains(byte) }
     }
+  }
+
+  /// A path with no part that is empty, `.` or `..`.
+  static func isStraight(_ path: Substring) -> Bool {
+    path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !["", ".", ".."].contains($0) }
+  }
+}
+
+extension Files {
+  /// Whether two descriptors are of one file.
+  fileprivate static func isSame(_ one: CInt, _ other: CInt) throws(Errno) -> Bool {
+    var (first, second) = (stat(), stat())
+    try valueOrErrno { fstat(one, &first) }
+    try valueOrErrno { fstat(other, &second) }
+    return first.st_dev == second.st_dev && first.st_ino == second.st_ino
   }
 }

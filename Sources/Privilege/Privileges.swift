@@ -1,67 +1,116 @@
 import CSystem
 import SystemCalls
 
-/// The rights of this process beyond those of the user who started it: lowered, but around the calls that need them.
+/// The rights of this process beyond those of its caller: none in effect, but around the calls that need them.
+///
+/// On Linux these are capabilities, and no other user's: a process that started as root goes on as its caller. A file that is
+/// setuid for another user than root, or setgid, gives nothing there.
 public struct Privileges: ~Copyable {
-  /// The user who started this process: the real one, or the one whom sudo names.
-  public let caller: uid_t
-  private let callerGroup: gid_t
-  private let owner: uid_t
-  private let ownerGroup: gid_t
+  public let caller: Caller
+  #if os(Linux)
+    private let held: Capabilities
+  #else
+    private let owner: uid_t
+    private let ownerGroup: gid_t
+  #endif
 
-  /// Finds out who the caller is, and lowers the rights to those of the caller.
-  public init() throws(Errno) {
-    owner = geteuid()
-    ownerGroup = getegid()
-    let real = getuid()
-    if real == 0, let user = Self.number("SUDO_UID"), let group = Self.number("SUDO_GID") {
-      caller = user
-      callerGroup = group
-      // Root's groups are not the caller's.
-      try valueOrErrno { setgroups(0, nil) }
-    } else {
-      caller = real
-      callerGroup = getgid()
-    }
-    try lower()
+  /// Gives up all that opening does not need, for good, and the rest until it is needed. There is no way on where that fails.
+  public static func reduced(to caller: Caller) throws(Errno) -> Privileges {
+    #if os(Linux)
+      let held = try Capabilities.permitted().intersection(.opening)
+      try forget(keeping: held, groups: false, of: caller)
+      return Privileges(caller: caller, held: held)
+    #else
+      let privileges = Privileges(caller: caller, owner: geteuid(), ownerGroup: getegid())
+      if caller.isOutranked, caller.groups == nil { try valueOrErrno { setgroups(0, nil) } }
+      try privileges.lower()
+      return privileges
+    #endif
   }
 
-  /// Whether there are more rights than the caller's.
-  public var isRaisable: Bool { caller != owner || callerGroup != ownerGroup }
+  /// Gives up, for good, all rights that the caller has not; the caller's own stay as they are.
+  public static func dropped(to caller: Caller) throws(Errno) -> Privileges {
+    #if os(Linux)
+      if caller.isOutranked { try forget(keeping: [], groups: caller.groups != nil, of: caller) }
+      return Privileges(caller: caller, held: [])
+    #else
+      if caller.isOutranked {
+        if caller.groups == nil { try valueOrErrno { setgroups(0, nil) } }
+        try valueOrErrno { procket_become(caller.user, caller.group) }
+      }
+      return Privileges(caller: caller, owner: caller.user, ownerGroup: caller.group)
+    #endif
+  }
 
-  /// Runs a call with all rights. That they cannot be lowered again ends the process.
-  public borrowing func raised<R: ~Copyable>(_ call: () throws(Errno) -> R) throws(Errno) -> R {
-    guard isRaisable else { return try call() }
-    try raise()
+  /// Runs a call with the caller's rights, and again with `needed` where it was refused. That the rights cannot be lowered again
+  /// ends the process.
+  public borrowing func raised<R: ~Copyable>(
+    _ needed: Capabilities, _ call: () throws(Errno) -> R
+  ) throws(Errno) -> R {
+    do {
+      return try call()
+    } catch {
+      guard error.rawValue == EPERM || error.rawValue == EACCES, canRaise(needed) else { throw error }
+    }
+    try raise(needed)
     defer {
       do { try lower() } catch { _exit(70) }
     }
     return try call()
   }
 
-  /// Gives all rights beyond the caller's up, for good.
-  public consuming func drop() throws(Errno) {
-    guard isRaisable else { return }
-    try raise()
-    let (user, group) = (caller, callerGroup)
-    try valueOrErrno { procket_become(user, group) }
-    // What was given up cannot be taken back.
-    if caller != 0, owner != caller, seteuid(owner) == 0 { throw Errno(rawValue: EPERM) }
-  }
+  #if os(Linux)
+    private init(caller: Caller, held: Capabilities) {
+      self.caller = caller
+      self.held = held
+    }
 
-  private borrowing func raise() throws(Errno) {
-    try valueOrErrno { seteuid(owner) }
-    try valueOrErrno { setegid(ownerGroup) }
-  }
+    private borrowing func canRaise(_ needed: Capabilities) -> Bool { !held.isDisjoint(with: needed) }
 
-  private borrowing func lower() throws(Errno) {
-    guard isRaisable else { return }
-    try valueOrErrno { setegid(callerGroup) }
-    try valueOrErrno { seteuid(caller) }
-  }
+    private borrowing func raise(_ needed: Capabilities) throws(Errno) {
+      try Capabilities.set(permitted: held, effective: held.intersection(needed))
+    }
 
-  private static func number(_ variable: String) -> UInt32? {
-    guard let value = getenv(variable) else { return nil }
-    return UInt32(String(cString: value))
-  }
+    private borrowing func lower() throws(Errno) { try Capabilities.set(permitted: held, effective: []) }
+
+    /// `groups`: whether the supplementary groups stay, where they are the caller's.
+    private static func forget(keeping held: Capabilities, groups: Bool, of caller: Caller) throws(Errno) {
+      if !groups {
+        do throws(Errno) {
+          try valueOrErrno { setgroups(0, nil) }
+        } catch {
+          // Without CAP_SETGID they cannot be dropped; then they are the caller's own.
+          guard error.rawValue == EPERM, caller.groups != nil else { throw error }
+        }
+      }
+      try valueOrErrno { procket_bound_capabilities() }
+      try valueOrErrno { procket_keep_capabilities(1) }
+      try valueOrErrno { procket_become(caller.user, caller.group) }
+      try valueOrErrno { procket_keep_capabilities(0) }
+      try Capabilities.set(permitted: held, effective: [])
+      guard try Capabilities.permitted() == held, getuid() == caller.user, geteuid() == caller.user,
+        getgid() == caller.group, getegid() == caller.group
+      else { throw Errno(rawValue: EPERM) }
+    }
+  #else
+    private init(caller: Caller, owner: uid_t, ownerGroup: gid_t) {
+      self.caller = caller
+      self.owner = owner
+      self.ownerGroup = ownerGroup
+    }
+
+    private borrowing func canRaise(_ needed: Capabilities) -> Bool {
+      caller.user != owner || caller.group != ownerGroup
+    }
+
+    private borrowing func raise(_ needed: Capabilities) throws(Errno) {
+      try valueOrErrno { seteuid(owner) }
+      try valueOrErrno { setegid(ownerGroup) }
+    }
+
+    private borrowing func lower() throws(Errno) {
+      try valueOrErrno { setegid(caller.group) }
+      try valueOrErrno { seteuid(caller.user) }
+    }
+  #endif
 }

@@ -33,15 +33,16 @@ public struct SocketRequest {
 
   /// Opens the socket, in its namespace, and binds it.
   public func open(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
+    let isGoverned = try privileges.permit(Wanted(self))
     if namespace.isEmpty { return try openHere(with: privileges) }
     #if os(Linux)
       // Opened with the caller's rights: what the caller may not read, it may not name.
-      let there = try Namespace.open(namespace)
+      let there = try openNamespace(straight: isGoverned)
       let here = try Namespace.open("/proc/thread-self/ns/net")
-      try privileges.raised { () throws(Errno) in try Namespace.enter(there, type: Namespace.network) }
+      try privileges.raised(.sysAdmin) { () throws(Errno) in try Namespace.enter(there, type: Namespace.network) }
       let result = Result { () throws(Errno) in try openHere(with: privileges).release() }
       do {
-        try privileges.raised { () throws(Errno) in try Namespace.enter(here, type: Namespace.network) }
+        try privileges.raised(.sysAdmin) { () throws(Errno) in try Namespace.enter(here, type: Namespace.network) }
       } catch {
         // In a namespace that is not its own this process is of no use to anyone.
         _exit(70)
@@ -52,16 +53,25 @@ public struct SocketRequest {
     #endif
   }
 
+  #if os(Linux)
+    /// Where a policy allowed the name, it is the name of what is opened: no symbolic link leads elsewhere.
+    private func openNamespace(straight: Bool) throws(Errno) -> Descriptor {
+      guard straight else { return try Namespace.open(namespace) }
+      guard namespace.hasPrefix("/"), Names.isStraight(namespace.dropFirst()) else { throw Errno(rawValue: EINVAL) }
+      return try Namespace.open(namespace, straight: true)
+    }
+  #endif
+
   private func openHere(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
     let (family, type, number) = (family, type, number)
-    let socket = try privileges.raised { () throws(Errno) in
+    let address = try socketAddress()
+    let socket = try privileges.raised([.netRaw, .netAdmin]) { () throws(Errno) in
       try Sockets.socket(family: family, type: type, protocol: number)
     }
     let fd = socket.number
-    let address = try socketAddress()
     if isInternet, !interface.isEmpty || type == Sockets.stream { try prepare(fd, with: privileges) }
     if !address.isEmpty {
-      try privileges.raised { () throws(Errno) in
+      try privileges.raised(.netBindService) { () throws(Errno) in
         try address.withBytes { (bytes) throws(Errno) in try Sockets.bind(fd, to: bytes) }
       }
     }
@@ -83,7 +93,7 @@ public struct SocketRequest {
       #if os(Linux)
         guard interface.utf8.count < IFNAMSIZ else { throw Errno(rawValue: ENODEV) }
         let name = Array(interface.utf8) + [0]
-        try privileges.raised { () throws(Errno) in
+        try privileges.raised(.netRaw) { () throws(Errno) in
           try name.withBytes { (bytes) throws(Errno) in
             try Sockets.setOption(fd, level: SOL_SOCKET, name: SO_BINDTODEVICE, bytes)
           }
@@ -95,7 +105,7 @@ public struct SocketRequest {
   }
 
   /// What the socket is bound to; empty where it is not.
-  private func socketAddress() throws(Errno) -> [UInt8] {
+  func socketAddress() throws(Errno) -> [UInt8] {
     let binds = isInternet && (type == Sockets.stream || type == Sockets.datagram)
     switch family {
     case AF_INET where binds:

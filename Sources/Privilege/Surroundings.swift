@@ -3,22 +3,16 @@ import SystemCalls
 
 /// What a process inherits from the one that started it, and should not trust.
 public enum Surroundings {
-  /// Stdio is there, and nothing else is open.
-  public static func closeInherited() throws(Errno) {
+  /// Leaves stdio open and nothing else, and no environment; a directory, a mode for files and signals that are this process's own.
+  public static func settle() throws(Errno) {
     for number in CInt(0)...2 { try valueOrErrno { procket_fcntl(number, F_GETFD, 0) } }
     try valueOrErrno { procket_close_from(3) }
-  }
-
-  /// A directory, a mode for files, and signals that are this process's own.
-  public static func settle() throws(Errno) {
-    _ = signal(SIGPIPE, SIG_IGN)
+    try valueOrErrno { procket_clear_environment() }
+    try valueOrErrno { procket_reset_signals() }
     umask(0o077)
     try valueOrErrno { chdir("/") }
   }
 
-  /// No environment, and no memory that others could read.
-  public static func hide() throws(Errno) {
-    try valueOrErrno { procket_clear_environment() }
-    try valueOrErrno { procket_undumpable() }
-  }
+  /// No memory that others could read, nor a core dump.
+  public static func hide() throws(Errno) { try valueOrErrno { procket_undumpable() } }
 }

@@ -6,10 +6,12 @@ import CSystem
     /// `CLONE_NEWNET`
     public static let network: CInt = 0x4000_0000
 
-    /// Opens the file of a namespace; `einval` where it is another file.
-    public static func open(_ path: String) throws(Errno) -> Descriptor {
+    /// Opens the file of a namespace; `einval` where it is another file. `straight`: through no symbolic link, else `eloop`.
+    public static func open(_ path: String, straight: Bool = false) throws(Errno) -> Descriptor {
       // O_NONBLOCK: whatever stands there, opening it does not wait.
-      let descriptor = try Files.open(path, flags: O_RDONLY | O_NONBLOCK)
+      let flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC
+      let descriptor = Descriptor(
+        owning: try valueOrErrno { straight ? procket_open_straight(path, flags) : procket_open(path, flags) })
       guard procket_is_namespace(descriptor.number) != 0 else { throw Errno(rawValue: EINVAL) }
       return descriptor
     }

@@ -18,11 +18,11 @@ func put(_ text: String, on fd: CInt) {
 /// The compiler reads what anybody wrote: it gets no rights, and not for long.
 func confine() throws(Errno) {
   guard getuid() == geteuid(), getgid() == getegid() else { throw Errno(rawValue: EPERM) }
-  try Surroundings.closeInherited()
   try Surroundings.settle()
+  try Surroundings.hide()
   try Surroundings.becomeNobody()
   alarm(8)
-  for (resource, most) in [(RLIMIT_CPU, 5), (RLIMIT_AS, 512 << 20), (RLIMIT_CORE, 0)] {
+  for (resource, most) in [(RLIMIT_CPU, 5), (RLIMIT_AS, 512 << 20)] {
     var limit = rlimit(rlim_cur: rlim_t(most), rlim_max: rlim_t(most))
     try valueOrErrno { setrlimit(__rlimit_resource_t(resource.rawValue), &limit) }
   }

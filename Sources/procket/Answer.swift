@@ -106,12 +106,15 @@ struct Answer: ~Copyable {
     mark = part.outer
   }
 
+  /// The bytes of the term.
+  var length: Int { term.count - Self.room }
+
   /// Whether it does not even cross in parts.
-  var isTooLong: Bool { term.count - Self.room > Parts.longestTerm }
+  var isTooLong: Bool { length > Parts.longestTerm }
 
   /// Writes the answer in frames of `{packet,2}`, in parts where one does not suffice. `id` is that of the request.
   mutating func write(to fd: CInt, id: UnsafeRawBufferPointer?, with scratch: inout TermWriter) throws(Errno) {
-    let length = term.count - Self.room
+    let length = length
     if length <= FrameBuffer.longestFrame {
       let header = Self.room - 2
       term.patch(header, with: UInt8(length >> 8))
@@ -133,7 +136,7 @@ struct Answer: ~Copyable {
 
   /// Gives the answer to `body` as a frame with a header of four bytes.
   mutating func withFrame(_ body: (UnsafeRawBufferPointer) -> Void) {
-    let length = term.count - Self.room
+    let length = length
     for index in 0..<Self.room {
       term.patch(index, with: UInt8(truncatingIfNeeded: length >> (8 * (Self.room - 1 - index))))
     }

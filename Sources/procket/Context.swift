@@ -1,6 +1,15 @@
 import Privilege
 import SystemCalls
 
+/// What a port process has done, for those who look after it.
+struct Counters {
+  var calls = 0
+  var errors = 0
+  /// Bytes of requests and of answers.
+  var received = 0
+  var sent = 0
+}
+
 /// What a port process keeps from one call to the next.
 struct Context: ~Copyable {
   let privileges: Privileges
@@ -10,6 +19,7 @@ struct Context: ~Copyable {
   var peer: pid_t = -1
   var lane: Lane
   var spin = Spin()
+  var counters = Counters()
   /// How many batches the call that is being served stands in.
   var batches = 0
   var memory = Memory()

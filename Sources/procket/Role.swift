@@ -1,14 +1,8 @@
 import ErlangTerm
+import Privilege
 
-/// What a port process is there for.
-enum Role: String {
-  /// Calls on descriptors, with the rights of the BEAM's user.
-  case worker
-  /// Opens, perhaps with more rights, and does nothing else.
-  case opener
-  /// Packets of one socket, without rights.
-  case capture
-
+/// What a port process of a role serves.
+extension Role {
   var commands: [Command] {
     switch self {
     case .worker: Commands.worker

@@ -113,6 +113,7 @@ struct Server: ~Copyable {
   private mutating func serve(
     _ frame: Intake.Frame, _ descriptors: consuming Descriptors, _ way: Way
   ) throws(Errno) {
+    context.counters.received += frame.bytes.count
     var reader: TermReader
     do {
       reader = try TermReader(checking: frame.bytes)
@@ -166,6 +167,7 @@ struct Server: ~Copyable {
     id: UnsafeRawBufferPointer?, _ outgoing: consuming Descriptors, _ way: Way
   ) throws(Errno) {
     if outgoing.count > 0 { context.answer.add(descriptors: outgoing.count) }
+    context.counters.sent += context.answer.length
     switch way {
     case .output:
       if outgoing.count > 0 { try Messages.send(outgoing, over: context.channel.number) }

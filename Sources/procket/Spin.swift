@@ -11,6 +11,9 @@ struct Spin: ~Copyable {
   /// How often in a row polling was in vain although calls were close; nil where they are not.
   private var misses: Int?
   private var answered: Int64 = 0
+  /// How often a request came while it was polled for, and how often after it had slept.
+  private(set) var hits = 0
+  private(set) var sleeps = 0
 
   /// After so many misses it is tried again only now and then.
   private static let patience = 4
@@ -29,10 +32,17 @@ struct Spin: ~Copyable {
     return answered + limit
   }
 
-  mutating func hit() { misses = 0 }
+  mutating func hit() {
+    hits += 1
+    misses = 0
+  }
+
+  /// In microseconds.
+  var microseconds: Int64 { limit / 1000 }
 
   /// A request came after it had slept.
   mutating func slept() {
+    sleeps += 1
     guard limit > 0 else { return }
     if Clock.monotonic() - answered > near {
       misses = nil

@@ -6,36 +6,42 @@ let version = "1.0.0"
 
 let usage = """
   usage: procket worker | opener | capture
+         procket --check-policy FILE
+         procket --explain USER REQUEST
          procket --version | --help
 
-  The port program of the Erlang application procket, which starts it: it is not for use by hand.
+  The port program of the Erlang application procket, which starts it as
+
     worker  makes system calls on descriptors of the Erlang node, with the rights of its user
     opener  opens sockets and devices for it, with the rights that this file was given
-    capture receives and sends packets on one descriptor, without any rights
+    capture  receives and sends packets on one descriptor, without any rights
+
+  By hand:
+
+    --check-policy FILE      says whether FILE can be the policy, \(Policy.path)
+    --explain USER REQUEST   says what the policy has to say about a request: udp 53, packet 0x0800 on eth0,
+                             device net/tun, … as in a line of it
+    --version                the versions of this program and of its protocol
 
   """
 
 /// Sets the process up for a role and serves; the exit status.
 func serve(_ role: Role) -> CInt {
   do {
-    try Surroundings.closeInherited()
+    let caller = try Caller()
     try Surroundings.settle()
-    var privileges = try Privileges()
-    switch role {
-    case .opener:
-      try Surroundings.hide()
-    case .worker, .capture:
-      try privileges.drop()
-      privileges = try Privileges()
-    }
+    let privileges = try role == .opener ? Privileges.reduced(to: caller) : Privileges.dropped(to: caller)
+    if role == .opener || caller.isOutranked { try Surroundings.hide() }
     #if os(Linux)
       if role == .capture {
+        // It takes on its filter when it has given up its user.
         var server = CaptureServer(privileges: privileges)
         try server.run()
         return 0
       }
     #endif
     var server = Server(role, privileges: privileges)
+    try SystemCallFilter.install(role)
     try server.run()
     return 0
   } catch {
@@ -44,17 +50,31 @@ func serve(_ role: Role) -> CInt {
   }
 }
 
+/// Runs what is for use by hand, with the rights of who started it and no others.
+func run(_ tool: (borrowing Privileges) -> CInt) -> CInt {
+  do {
+    return tool(try Privileges.dropped(to: try Caller()))
+  } catch {
+    return 71
+  }
+}
+
 func put(_ text: String, on fd: CInt) {
   let bytes = [UInt8](text.utf8)
   bytes.withUnsafeBytes { _ = try? Files.writeAll(fd, $0) }
 }
 
-switch CommandLine.arguments.dropFirst() {
-case ["worker"]: exit(serve(.worker))
-case ["opener"]: exit(serve(.opener))
-case ["capture"]: exit(serve(.capture))
-case ["--version"]: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
-case ["--help"]: put(usage, on: 1)
+let arguments = CommandLine.arguments.dropFirst()
+switch arguments.first {
+case "worker" where arguments.count == 1: exit(serve(.worker))
+case "opener" where arguments.count == 1: exit(serve(.opener))
+case "capture" where arguments.count == 1: exit(serve(.capture))
+case "--version" where arguments.count == 1: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
+case "--help" where arguments.count == 1: put(usage, on: 1)
+case "--check-policy" where arguments.count == 2:
+  exit(run { PolicyTool.check(arguments[2], with: $0) })
+case "--explain" where arguments.count >= 3:
+  exit(run { PolicyTool.explain(arguments[2], arguments[3...].joined(separator: " "), with: $0) })
 default:
   put(usage, on: 2)
   exit(64)

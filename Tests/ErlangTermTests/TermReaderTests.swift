@@ -111,6 +111,28 @@ import Testing
     }
   }
 
+  /// What lies behind the bytes may look like a term, and is none.
+  @Test func behindTheEnd() throws {
+    let bytes: [UInt8] = [
+      131, 97, 7, 109, 0, 0, 0, 1, 5, 119, 1, 120, 97, 1, 104, 1, 97, 1, 108, 0, 0, 0, 1, 97, 1, 106,
+    ]
+    for start in [3, 9, 12, 14, 18] {
+      let both = [131, 97, 7] + bytes[start...]
+      try both.withUnsafeBytes { buffer in
+        var reader = try TermReader(checking: UnsafeRawBufferPointer(rebasing: buffer[..<3]))
+        #expect(try reader.integer() == 7)
+        #expect(throws: TermReader.Failure.mismatch) { try reader.binary() }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.atom() }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.integer() }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.bits() }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.tupleHeader() }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.listHeader() }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.listEnd(written: false, count: 1) }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.raw() }
+      }
+    }
+  }
+
   @Test func integers() throws {
     for value: Int64 in [0, 1, 255, 256, -1, 1 << 31, .max, .min] {
       let bytes = encoded { $0.integer(value) }

@@ -8,7 +8,7 @@ final class PortProcess {
   private let output: Descriptor
   private var frames = FrameBuffer()
 
-  init(_ arguments: [String]) throws(Errno) {
+  init(_ arguments: [String], program: String = "procket") throws(Errno) {
     var toChild: [CInt] = [0, 0]
     var fromChild: [CInt] = [0, 0]
     try valueOrErrno { pipe(&toChild) }
@@ -21,8 +21,8 @@ final class PortProcess {
     posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
     defer { posix_spawn_file_actions_destroy(&actions) }
     var child: pid_t = 0
-    var strings: [UnsafeMutablePointer<CChar>?] = (["procket"] + arguments).map { strdup($0) } + [nil]
-    let failure = posix_spawn(&child, Self.executable, &actions, nil, &strings, environ)
+    var strings: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
+    let failure = posix_spawn(&child, Self.directory + program, &actions, nil, &strings, environ)
     for string in strings { free(string) }
     close(toChild[0])
     close(fromChild[1])
@@ -33,12 +33,11 @@ final class PortProcess {
   }
 
   /// Beside the tests, where the package manager puts it.
-  private static var executable: String {
+  private static var directory: String {
     var directory = (try? readLink("/proc/self/exe")) ?? ""
     // The tests of Linux are an executable in the directory of products, or loaded by one from the toolchain.
     for argument in CommandLine.arguments where argument.contains(".build") { directory = argument }
-    return directory.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-      + "/procket"
+    return directory.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/"
   }
 
   private static func readLink(_ path: String) throws(Errno) -> String {

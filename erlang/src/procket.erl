@@ -37,7 +37,7 @@
 -export([socket_level/0, socket_level/1, socket_optname/0, socket_optname/1, socket_protocol/0, socket_protocol/1]).
 -export([family/1, sockaddr_common/2, unix_path_max/0, errno_id/1]).
 -export([ntohl/1, ntohs/1, wordalign/1, wordalign/2]).
--export([progname/0, getopts/1]).
+-export([progname/0, getopts/1, info/0]).
 
 -export_type([uint16_t/0, uint64_t/0, int32_t/0, size_t/0, fd/0, posix/0]).
 -export_type([protocol/0, type/0, family/0, open_opt/0]).
@@ -572,6 +572,25 @@ progname() ->
 -spec getopts([open_opt() | term()]) -> [string()].
 getopts(Opts) ->
     [procket_command:to_string(Command) || Command <- procket_open:commands(Opts)].
+
+%% @doc The port processes that run, and what they have done so far. For those who look after a node; none is started for it.
+%%
+%% <ul>
+%% <li>`role': worker or opener; `command', an opener's;</li>
+%% <li>`os_pid'; `user', the user identifier that it runs as; `capabilities', those that it may raise: capabilities(7);</li>
+%% <li>`calls', `errors' (calls that failed, also with `eagain'), `received' and `sent' (bytes of requests and answers);</li>
+%% <li>`spin': for how long it polls, in microseconds; `polled' and `slept': how often a request came while it did, and how often after it slept.</li>
+%% </ul>
+%%
+%% One that does not answer in time is left out.
+%%
+%% ```
+%% eacces = procket:errno_id(13),
+%% [Calls] = [Calls || #{role := worker, calls := Calls} <- procket:info()].
+%% '''
+-spec info() -> [procket_info:info()].
+info() ->
+    procket_info:all().
 
 %% @doc From network to host byte order: byteorder(3).
 -spec ntohl(non_neg_integer() | <<_:32>>) -> non_neg_integer().

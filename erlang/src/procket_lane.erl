@@ -63,7 +63,7 @@ is_taken_by(Pid, #{key := Key}) ->
 -spec call(lane(), Function :: atom(), Args :: [term()], [procket:fd()], Brings :: boolean(), timeout()) ->
     {Result :: term(), [procket:fd()]} | {error, procket:posix()} | busy | unsent.
 call(Lane, Function, Args, FDs, Brings, Timeout) ->
-    case is_of_use(Lane) andalso erlang:statistics(total_run_queue_lengths) =:= 0 andalso take(Lane) of
+    case is_of_use(Lane) andalso nobody_waits() andalso take(Lane) of
         true -> exchange(Lane, term_to_binary({0, Function, Args}), FDs, Brings, Timeout);
         false -> busy
     end.
@@ -78,6 +78,11 @@ is_of_use(#{misses := Misses}) ->
             ok = atomics:add(Misses, 1, 1),
             false
     end.
+
+%% Whoever waits for a processor has it first: it may be the server, which this caller has just told something.
+nobody_waits() ->
+    erlang:statistics(total_run_queue_lengths) =:= 0 orelse
+        erlang:yield() andalso erlang:statistics(total_run_queue_lengths) =:= 0.
 
 take(#{key := Key, server := Server}) ->
     try ets:insert_new(?TABLE, {Key, self()}) orelse ets:lookup(?TABLE, Key) of

@@ -185,9 +185,10 @@ device_name(Name) ->
         <<>> ->
             bad_option(dev, Name);
         Binary ->
-            case lists:member(<<"..">>, binary:split(Binary, <<"/">>, [global])) of
-                true -> bad_option(dev, Name);
-                false -> Binary
+            Parts = binary:split(Binary, <<"/">>, [global]),
+            case [Part || Part <- Parts, lists:member(Part, [<<>>, <<".">>, <<"..">>])] of
+                [] -> Binary;
+                _ -> bad_option(dev, Name)
             end
     end.
 

@@ -4,7 +4,7 @@
 -module(procket_ports).
 -behaviour(gen_server).
 
--export([get/1, ready/2, gone/1]).
+-export([get/1, all/0, ready/2, gone/1]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -export_type([key/0]).
@@ -20,6 +20,15 @@ get(Key) ->
         Handle -> {ok, Handle}
     catch
         error:badarg -> start(Key)
+    end.
+
+%% Those that run.
+-spec all() -> [{key(), procket_port:handle()}].
+all() ->
+    try
+        ets:tab2list(?TABLE)
+    catch
+        error:badarg -> []
     end.
 
 %% Called by a port server when its port process has connected.

@@ -6,6 +6,8 @@
 
 -define(PROTOCOL, 1).
 -define(TIMEOUT, 10_000).
+%% Who started the BEAM with sudo is not the one who starts the port program, whom sudo names here.
+-define(ENV, [{"SUDO_UID", false}, {"SUDO_GID", false}]).
 
 %% Starts the command, and connects the channel.
 -spec connect(procket_port:options()) -> {ok, port(), procket_channel:channel()} | {error, procket:posix()}.
@@ -20,7 +22,7 @@ connect(Options) ->
     end.
 
 start(#{command := [Program | Args] = Command}, Listener) ->
-    try open_port({spawn_executable, procket_command:find(Program)}, [{args, Args}, {packet, 2}, binary, exit_status, hide]) of
+    try open_port({spawn_executable, procket_command:find(Program)}, [{args, Args}, {env, ?ENV}, {packet, 2}, binary, exit_status, hide]) of
         Port -> introduce(Port, Command, Listener)
     catch
         error:Reason -> procket_refusal:not_started(Command, spawn_posix(Reason))

@@ -47,7 +47,7 @@ package(Config) ->
     Package = filename:join([Project, "_checkouts", "procket"]),
     _ = procket_test:sh_ok(["cd ", Root, " && scripts/package copy ", Package]),
     Tracked = string:lexemes(procket_test:sh_ok(["git -C ", Root, " ls-files Sources Tests scripts erlang/src erlang/include erlang/examples"]), "\n"),
-    ?assertEqual([], [File || File <- Tracked, not filelib:is_regular(filename:join(Package, File))]),
+    ?assertEqual([], [File || File <- Tracked, not filelib:is_file(filename:join(Package, File))]),
     _ = procket_test:sh_ok(["cd ", Package, " && swift package describe"]),
     _ = procket_test:sh_ok(["mkdir -p ", Package, "/priv && cp -p ", procket:progname(), " ", Package, "/priv/procket"]),
     build_and_run(Project).

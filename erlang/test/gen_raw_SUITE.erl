@@ -454,6 +454,8 @@ no_rights(_Config) ->
         ?assertMatch({match, _}, re:run(Status, "Uid:\\s65534\\s65534\\s65534\\s65534")),
         ?assertMatch({match, _}, re:run(Status, "Gid:\\s65534\\s65534\\s65534\\s65534")),
         [?assertMatch({match, _}, re:run(Status, Set ++ ":\\s0+\n")) || Set <- ["CapPrm", "CapEff"]],
+        %% The filter of system calls.
+        ?assertMatch({match, _}, re:run(Status, "Seccomp:\\s2\n")),
         close([Rx])
     end).
 

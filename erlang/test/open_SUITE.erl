@@ -275,7 +275,7 @@ enodev(_Config) ->
 
 badarg(_Config) ->
     Bad = [
-        {dev, "../etc/passwd"}, {dev, "net/../../etc/passwd"}, {dev, ""}, {dev, "a;b"}, {dev, 5}, {interface, "a;b"}, {interface, "a\0b"}, {interface, x},
+        {dev, "../etc/passwd"}, {dev, "net/../../etc/passwd"}, {dev, ""}, {dev, "/null"}, {dev, "net//tun"}, {dev, "./null"}, {dev, "a;b"}, {dev, 5}, {interface, "a;b"}, {interface, "a\0b"}, {interface, x},
         {protocol, nothing}, {protocol, -1}, {type, nothing}, {family, nothing}, {family, -1},
         {ip, "localhost"}, {ip, {1, 2, 3}}, {ip, {1, 2, 3, 256}}, {backlog, -1}, {backlog, x},
         {namespace, "a\0b"}, {namespace, 1}, {exec, []}, {exec, sudo}, {progname, 1}, {pipe, 1}

@@ -1,8 +1,8 @@
-%% What the suites share: root, network namespaces, users, counts of what is open.
+%% What the suites share: root, network namespaces, counts of what is open.
 -module(procket_test).
 
--export([need_root/1, need/2, sh/1, sh_ok/1]).
--export([with_netns/1, with_user/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
+-export([need_root/1, need/2, run/2, sh/1, sh_ok/1]).
+-export([with_netns/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
 -export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
@@ -20,7 +20,11 @@ need(Program, Config) ->
 
 %% Runs a shell line; its status and what it printed.
 sh(Line) ->
-    Port = open_port({spawn_executable, "/bin/sh"}, [{args, ["-c", Line]}, exit_status, stderr_to_stdout, binary]),
+    run("/bin/sh", ["-c", Line]).
+
+%% Runs a program; its status and what it printed.
+run(Program, Args) ->
+    Port = open_port({spawn_executable, Program}, [{args, Args}, exit_status, stderr_to_stdout, binary]),
     collect(Port, <<>>).
 
 text(Output) ->
@@ -52,16 +56,6 @@ with_netns(Fun) ->
         Fun(Name)
     after
         sh("ip netns del " ++ Name)
-    end.
-
-%% An unprivileged user with a group of the same name, for as long as the function runs.
-with_user(Fun) ->
-    Name = unique("pkt"),
-    _ = sh_ok("useradd --user-group --no-create-home --shell /bin/sh " ++ Name),
-    try
-        Fun(Name)
-    after
-        sh("userdel " ++ Name ++ "; groupdel " ++ Name)
     end.
 
 unique(Prefix) ->

@@ -18,6 +18,7 @@
 
 #include "constants.h"
 #include "packet_ring.h"
+#include "privilege.h"
 
 // The name of an errno, as "EAGAIN"; NULL where there is none.
 const char *procket_errno_name(int number);
@@ -50,22 +51,16 @@ int procket_peer_user(int fd, uid_t *user, pid_t *process);
 int procket_accept(int fd, struct sockaddr *address, socklen_t *length);
 int procket_dup_to(int fd, int number);
 
-// Gives up every other user and group, the saved ones too.
-int procket_become(uid_t user, gid_t group);
-
 // The processors that this process may run on.
 int procket_processors(void);
-
-int procket_close_from(int first);
-int procket_clear_environment(void);
-// No core dump, and not to be read or traced by others: prctl(2), setrlimit(2).
-int procket_undumpable(void);
 
 #ifdef __linux__
 // A descriptor that only names a file: `O_PATH`.
 enum { procket_path_only = 010000000 };
 // Opens a file below a directory, through no symbolic link: openat2(2).
 int procket_open_beneath(int directory, const char *path, int flags);
+// Opens a file through no symbolic link.
+int procket_open_straight(const char *path, int flags);
 int procket_is_namespace(int fd);
 int procket_setns(int fd, int type);
 #endif

@@ -16,7 +16,10 @@ import SystemCalls
         try call.check(arity: 3, takesDescriptor: false)
         try Commands.attach(&call, &context)
         // The last thing for which the user mattered.
-        try call.system { () throws(Errno) in try Surroundings.becomeNobody() }
+        try call.system { () throws(Errno) in
+          try Surroundings.becomeNobody()
+          try SystemCallFilter.install(.capture)
+        }
         return true
       case _ where context.channel.number < 0: throw .code(ENOTCONN)
       case "packet": try packet(&call)

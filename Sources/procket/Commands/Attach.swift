@@ -13,7 +13,7 @@ extension Commands {
     let spin = try call.integer(in: 0...Int64(1_000_000))
     guard !path.isEmpty, !path.contains(0), path.count < 104, secret.count <= 256 else { throw .argument(1) }
     guard context.channel.number < 0 else { throw .code(EISCONN) }
-    let caller = context.privileges.caller
+    let caller = context.privileges.caller.user
     do throws(Errno) {
       var address = sockaddr_un()
       address.sun_family = sa_family_t(AF_UNIX)

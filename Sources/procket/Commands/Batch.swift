@@ -4,12 +4,14 @@ import SystemCalls
 extension Commands {
   /// Runs a function and writes its answer. What it brings is in `call.outgoing`: nothing where it fails.
   static func run(_ function: String, _ call: inout Call, _ context: inout Context) {
+    context.counters.calls += 1
     do throws(Failure) {
       guard let command = context.commands[function] else { throw .undefined }
       guard context.channel.number >= 0 || function == "attach" else { throw .code(ENOTCONN) }
       try call.check(arity: command.arity, takesDescriptor: command.takesDescriptor)
       try command.run(&call, &context)
     } catch {
+      context.counters.errors += 1
       context.answer.fail(error, function: function)
       call.outgoing.removeAll()
     }

@@ -6,7 +6,24 @@ import SystemCalls
 extension Commands {
   /// `[{Family, Type, Protocol, Address, Port, Interface, Namespace, Backlog}]`
   @Sendable static func open(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let request = try call.tuple(8) { (call) throws(Failure) in
+    let request = try call.socketRequest()
+    call.outgoing.append(try call.system { () throws(Errno) in try request.open(with: context.privileges) })
+    context.answer.ok()
+  }
+
+  /// `[Name]`
+  @Sendable static func openDevice(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    let name = try call.deviceName()
+    call.outgoing.append(try call.system { () throws(Errno) in try Device.open(name, with: context.privileges) })
+    context.answer.ok()
+  }
+}
+
+// What is asked for, checked.
+
+extension Call {
+  mutating func socketRequest() throws(Failure) -> SocketRequest {
+    let request = try tuple(8) { (call) throws(Failure) in
       SocketRequest(
         family: try call.integer(in: 0...0xffff),
         type: try call.integer(in: 0...0x7ff),
@@ -17,27 +34,18 @@ extension Commands {
         namespace: try call.string(),
         backlog: call.isInteger ? try call.integer(in: 0...CInt.max) : try call.undefined())
     }
-    guard SocketRequest.isInterface(request.interface) else { throw .argument(1) }
-    let socket: Descriptor
-    do { socket = try request.open(with: context.privileges) } catch { throw .errno(error) }
-    call.outgoing.append(socket)
-    context.answer.ok()
+    guard SocketRequest.isInterface(request.interface), request.address.count <= 16 else { throw .argument(1) }
+    return request
   }
 
-  /// `[Name]`
-  @Sendable static func openDevice(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let name = try call.string()
+  mutating func deviceName() throws(Failure) -> String {
+    let name = try string()
     guard Device.isValid(name) else { throw .argument(1) }
-    let device: Descriptor
-    do { device = try Device.open(name, with: context.privileges) } catch { throw .errno(error) }
-    call.outgoing.append(device)
-    context.answer.ok()
+    return name
   }
-}
 
-extension Call {
   /// The atom `undefined`, in the place of an integer.
-  mutating func undefined() throws(Failure) -> CInt? {
+  fileprivate mutating func undefined() throws(Failure) -> CInt? {
     guard try atom() == "undefined" else { throw .argument(0) }
     return nil
   }

@@ -1,0 +1,48 @@
+// What Swift cannot import of the calls by which a process gives rights up.
+#ifndef PROCKET_PRIVILEGE_H
+#define PROCKET_PRIVILEGE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __linux__
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#endif
+
+// Whether the executable gave this process rights that the one who started it has not: setuid, setgid, file capabilities.
+int procket_started_secure(void);
+
+// Gives up every other user and group, the saved ones too.
+int procket_become(uid_t user, gid_t group);
+
+int procket_close_from(int first);
+int procket_clear_environment(void);
+// No core dump, and not to be read or traced by others: prctl(2), setrlimit(2).
+int procket_undumpable(void);
+// No signal is blocked or ignored because a parent had it so.
+int procket_reset_signals(void);
+
+#ifdef __linux__
+// Sets of capabilities, a bit each: capabilities(7).
+struct procket_capabilities {
+  uint64_t effective;
+  uint64_t permitted;
+  uint64_t inheritable;
+};
+int procket_get_capabilities(struct procket_capabilities *sets);
+int procket_set_capabilities(const struct procket_capabilities *sets);
+// Whether a change of the user leaves the permitted set as it is.
+int procket_keep_capabilities(int keep);
+// Empties the ambient set, and the bounding set where that is allowed.
+int procket_bound_capabilities(void);
+
+// No new rights by execve(2), and only the system calls that the filter lets through: seccomp(2).
+int procket_filter_system_calls(const struct sock_filter *filter, unsigned short length);
+#endif
+
+#endif

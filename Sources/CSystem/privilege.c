@@ -1,0 +1,112 @@
+#include "include/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#endif
+
+int procket_started_secure(void) {
+#ifdef __linux__
+  return getauxval(AT_SECURE) != 0;
+#else
+  return issetugid();
+#endif
+}
+
+// Before anything else of this executable runs, the Swift runtime too: what a stranger wrote is not read.
+__attribute__((constructor(101))) static void distrust_environment(void) {
+  if (procket_started_secure()) procket_clear_environment();
+}
+
+int procket_become(uid_t user, gid_t group) {
+#ifdef __linux__
+  if (setresgid(group, group, group) != 0) return -1;
+  return setresuid(user, user, user);
+#else
+  if (setgid(group) != 0) return -1;
+  return setuid(user);
+#endif
+}
+
+int procket_close_from(int first) {
+#if defined(__linux__) && defined(SYS_close_range)
+  if (syscall(SYS_close_range, first, ~0U, 0) == 0) return 0;
+#endif
+  // Not up to the limit of open files: a parent may have lowered that after it had opened them. The kernel's own is 2^20.
+  for (int fd = first; fd < 1 << 20; fd++) close(fd);
+  return 0;
+}
+
+// Where it stands: the Swift runtime finds the arguments of the program below it.
+int procket_clear_environment(void) {
+  extern char **environ;
+  if (environ == NULL) return 0;
+  for (char **variable = environ; *variable != NULL; variable++) memset(*variable, 0, strlen(*variable));
+  environ[0] = NULL;
+  return 0;
+}
+
+int procket_undumpable(void) {
+  struct rlimit none = {0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) return -1;
+#ifdef __linux__
+  return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#else
+  return 0;
+#endif
+}
+
+int procket_reset_signals(void) {
+  sigset_t none;
+  if (sigemptyset(&none) != 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0) return -1;
+  for (int number = 1; number < NSIG; number++) signal(number, number == SIGPIPE ? SIG_IGN : SIG_DFL);
+  return 0;
+}
+
+#ifdef __linux__
+int procket_get_capabilities(struct procket_capabilities *sets) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &header, data) != 0) return -1;
+  sets->effective = data[0].effective | (uint64_t)data[1].effective << 32;
+  sets->permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+  sets->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
+  return 0;
+}
+
+int procket_set_capabilities(const struct procket_capabilities *sets) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  for (int i = 0; i < 2; i++) {
+    data[i].effective = (uint32_t)(sets->effective >> 32 * i);
+    data[i].permitted = (uint32_t)(sets->permitted >> 32 * i);
+    data[i].inheritable = (uint32_t)(sets->inheritable >> 32 * i);
+  }
+  return (int)syscall(SYS_capset, &header, data);
+}
+
+int procket_keep_capabilities(int keep) { return prctl(PR_SET_KEEPCAPS, keep, 0, 0, 0); }
+
+int procket_bound_capabilities(void) {
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return -1;
+  for (int number = 0; number < 64; number++) {
+    // EINVAL: the last one has been passed. EPERM: without CAP_SETPCAP it stays, and bounds nothing but an execve that never is.
+    if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0) return errno == EINVAL || errno == EPERM ? 0 : -1;
+  }
+  return 0;
+}
+
+int procket_filter_system_calls(const struct sock_filter *filter, unsigned short length) {
+  struct sock_fprog program = {length, (struct sock_filter *)filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
+  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+#endif

@@ -1,0 +1,52 @@
+#if os(Linux)
+  import CSystem
+  import SystemCalls
+
+  /// Root's rights, one by one: capabilities(7).
+  public struct Capabilities: OptionSet, Sendable {
+    public let rawValue: UInt64
+
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    private init(_ number: CInt) { rawValue = 1 << UInt64(number) }
+
+    /// To bind to low ports.
+    public static let netBindService = Capabilities(CAP_NET_BIND_SERVICE)
+    /// For raw and packet sockets, and to bind to an interface.
+    public static let netRaw = Capabilities(CAP_NET_RAW)
+    /// For some families of sockets, and for some devices.
+    public static let netAdmin = Capabilities(CAP_NET_ADMIN)
+    /// To enter a namespace.
+    public static let sysAdmin = Capabilities(CAP_SYS_ADMIN)
+    /// To open a device in spite of its mode, and to read a policy that is not for everyone.
+    public static let dacOverride = Capabilities(CAP_DAC_OVERRIDE)
+
+    /// All that opening needs.
+    static let opening: Capabilities = [netBindService, netRaw, netAdmin, sysAdmin, dacOverride]
+
+    /// What this process can have.
+    static func permitted() throws(Errno) -> Capabilities {
+      var sets = procket_capabilities()
+      try valueOrErrno { procket_get_capabilities(&sets) }
+      return Capabilities(rawValue: sets.permitted)
+    }
+
+    static func set(permitted: Capabilities, effective: Capabilities) throws(Errno) {
+      var sets = procket_capabilities(effective: effective.rawValue, permitted: permitted.rawValue, inheritable: 0)
+      try valueOrErrno { procket_set_capabilities(&sets) }
+    }
+  }
+#else
+  /// Elsewhere there is only all or nothing: each of these stands for it.
+  public struct Capabilities: OptionSet, Sendable {
+    public let rawValue: UInt64
+
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    public static let netBindService = Capabilities(rawValue: 1)
+    public static let netRaw = netBindService
+    public static let netAdmin = netBindService
+    public static let sysAdmin = netBindService
+    public static let dacOverride = netBindService
+  }
+#endif

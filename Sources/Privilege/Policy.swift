@@ -1,0 +1,60 @@
+import SystemCalls
+
+/// Who may open what: docs/security.md. The first rule that is about a request decides; what none is about is refused.
+public struct Policy: Sendable {
+  public struct Rule: Sendable {
+    /// The number of its line, from 1, and the line itself.
+    public let line: Int
+    public let text: String
+    public let allows: Bool
+    let who: Who
+    let what: What
+    let interface: NamePattern
+    let namespace: NamePattern
+  }
+
+  enum Who: Equatable, Sendable {
+    case everyone
+    case user(uid_t)
+    case group(gid_t)
+  }
+
+  enum What: Equatable, Sendable {
+    case anything
+    case ports(Transport, [ClosedRange<UInt16>])
+    case sockets(SocketPattern)
+    case device(NamePattern)
+  }
+
+  public let rules: [Rule]
+
+  /// The rule that decides about a request of a user with these groups, or nil.
+  public func rule(about wanted: Wanted, user: uid_t, groups: [gid_t]) -> Rule? {
+    rules.first { $0.isAbout(wanted) && $0.who.includes(user, groups) }
+  }
+}
+
+extension Policy.Rule {
+  fileprivate func isAbout(_ wanted: Wanted) -> Bool {
+    guard interface.matches(wanted.interface), namespace.matches(wanted.namespace) else { return false }
+    switch (what, wanted) {
+    case (.anything, _): return true
+    case (.device(let pattern), .device(let name)): return pattern.matches(name)
+    case (.sockets(let pattern), .socket(let family, let type, let number, _, _, _)):
+      return pattern.matches(family, type, number)
+    case (.ports(let transport, let ranges), .socket(let family, let type, let number, let port, _, _)):
+      return transport.sockets.matches(family, type, number) && ranges.contains { $0.contains(port) }
+    case (.device, .socket), (.sockets, .device), (.ports, .device): return false
+    }
+  }
+}
+
+extension Policy.Who {
+  fileprivate func includes(_ user: uid_t, _ groups: [gid_t]) -> Bool {
+    switch self {
+    case .everyone: true
+    case .user(let number): number == user
+    case .group(let number): groups.contains(number)
+    }
+  }
+}

@@ -1,0 +1,215 @@
+import CSystem
+import SystemCalls
+
+/// Why a policy is none.
+public struct PolicyError: Error, Equatable, CustomStringConvertible {
+  /// From 1; 0 where it is about the file.
+  public let line: Int
+  public let reason: String
+
+  public init(line: Int, reason: String) {
+    self.line = line
+    self.reason = reason
+  }
+
+  public var description: String { line == 0 ? reason : "line \(line): \(reason)" }
+}
+
+extension Policy {
+  /// The longest policy, in bytes.
+  public static let longest = 1 << 16
+
+  /// Reads the lines of a policy: `allow | deny  USER | @GROUP | *  WHAT  [on INTERFACE] [in NAMESPACE]`.
+  public init(_ bytes: [UInt8], accounts: Accounts) throws(PolicyError) {
+    guard bytes.count <= Self.longest else {
+      throw PolicyError(line: 0, reason: "longer than \(Self.longest) bytes")
+    }
+    var rules: [Rule] = []
+    var number = 0
+    for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+      number += 1
+      let line = line.prefix { $0 != UInt8(ascii: "#") }
+      guard line.allSatisfy({ $0 == 9 || $0 == 13 || (32...126).contains($0) }) else {
+        throw PolicyError(line: number, reason: "a character that is not ASCII")
+      }
+      var words = Words(line: number, line)
+      if !words.isEmpty { rules.append(try words.rule(accounts)) }
+    }
+    self.rules = rules
+  }
+}
+
+extension Wanted {
+  /// A request in the words of a policy, with one port, one name and so on: `udp 53 on eth0`.
+  public init(_ text: String) throws(PolicyError) {
+    guard text.utf8.allSatisfy({ (32...126).contains($0) }) else {
+      throw PolicyError(line: 0, reason: "a character that is not ASCII")
+    }
+    var words = Words(line: 0, Array(text.utf8)[...])
+    let what = try words.what()
+    let (interface, namespace) = try words.place(of: what)
+    guard interface.isLiteral, namespace.isLiteral else {
+      throw words.error("a request names one thing, not a pattern")
+    }
+    let socket: (family: CInt, type: CInt, protocol: CInt)?
+    var port: UInt16 = 0
+    switch what {
+    case .device(let name) where name.isLiteral:
+      self = .device(name.text)
+      return
+    case .ports(let transport, let ranges) where ranges.count == 1 && ranges[0].count == 1:
+      port = ranges[0].lowerBound
+      socket = transport.sockets.example
+    case .sockets(let pattern): socket = pattern.example
+    case .anything, .device, .ports: socket = nil
+    }
+    guard let socket else { throw words.error("a request names one thing, not several") }
+    self = .socket(
+      family: socket.family, type: socket.type, protocol: socket.protocol, port: port, interface: interface.text,
+      namespace: namespace.text)
+  }
+}
+
+/// The words of a line, taken one after the other.
+private struct Words {
+  private let line: Int
+  private let text: String
+  private var rest: ArraySlice<String>
+
+  init(line: Int, _ text: ArraySlice<UInt8>) {
+    self.line = line
+    let words = text.split { $0 == 32 || $0 == 9 || $0 == 13 }.map { String(decoding: $0, as: UTF8.self) }
+    rest = words[...]
+    self.text = words.joined(separator: " ")
+  }
+
+  var isEmpty: Bool { rest.isEmpty }
+
+  func error(_ reason: String) -> PolicyError { PolicyError(line: line, reason: reason) }
+
+  private mutating func next(_ what: String) throws(PolicyError) -> String {
+    guard let word = rest.popFirst() else { throw error("\(what) is missing") }
+    return word
+  }
+
+  mutating func rule(_ accounts: Accounts) throws(PolicyError) -> Policy.Rule {
+    let allows: Bool
+    switch try next("allow or deny") {
+    case "allow": allows = true
+    case "deny": allows = false
+    case let word: throw error("allow or deny, not \(word)")
+    }
+    let who = try who(accounts)
+    let what = try what()
+    let (interface, namespace) = try place(of: what)
+    return Policy.Rule(
+      line: line, text: text, allows: allows, who: who, what: what, interface: interface, namespace: namespace)
+  }
+
+  private mutating func who(_ accounts: Accounts) throws(PolicyError) -> Policy.Who {
+    let word = try next("a user or @group")
+    if word == "*" { return .everyone }
+    if word.hasPrefix("@") {
+      let name = String(word.dropFirst())
+      guard let group = decimal(name) ?? accounts.group(named: name) else {
+        throw error("no group \(name) in /etc/group")
+      }
+      return .group(group)
+    }
+    guard let user = decimal(word) ?? accounts.user(named: word) else { throw error("no user \(word) in /etc/passwd") }
+    return .user(user)
+  }
+
+  mutating func what() throws(PolicyError) -> Policy.What {
+    let word = try next("what")
+    if let transport = Transport(rawValue: word) { return .ports(transport, try ports()) }
+    switch word {
+    case "any": return .anything
+    case "icmp": return .sockets(SocketPattern(families: [AF_INET], types: [Wanted.raw], protocols: [1]))
+    case "icmp6": return .sockets(SocketPattern(families: [AF_INET6], types: [Wanted.raw], protocols: [58]))
+    case "raw":
+      let numbers = try number(in: SocketPattern.protocols, "a protocol", most: CInt.max)
+      return .sockets(SocketPattern(families: [AF_INET, AF_INET6], types: [Wanted.raw], protocols: numbers))
+    case "packet":
+      let types = try number(in: [], "an EtherType", most: 0xffff)?.map { CInt(UInt16($0).bigEndian) }
+      return .sockets(
+        SocketPattern(
+          families: [Wanted.packetFamily], types: [Wanted.raw, Sockets.datagram, Wanted.oldPacket], protocols: types))
+    case "socket":
+      return .sockets(try sockets())
+    case "device":
+      return .device(NamePattern(text: try next("a name below /dev")))
+    default:
+      throw error("not a thing to open: \(word)")
+    }
+  }
+
+  private mutating func sockets() throws(PolicyError) -> SocketPattern {
+    let family = try next("a family")
+    let families: [CInt]?
+    if family == "*" {
+      families = nil
+    } else if let number = Constants.family(family) ?? decimal(family), (0...0xffff).contains(number) {
+      families = [number]
+    } else {
+      throw error("not a family: \(family)")
+    }
+    return SocketPattern(
+      families: families, types: try number(in: SocketPattern.types, "a type", most: 0x7ff),
+      protocols: try number(in: SocketPattern.protocols, "a protocol", most: CInt.max))
+  }
+
+  /// A number, a name of one, or `*`: any.
+  private mutating func number(
+    in names: [(name: String, number: CInt)], _ what: String, most: CInt
+  ) throws(PolicyError) -> [CInt]? {
+    let word = try next(what)
+    if word == "*" { return nil }
+    let number =
+      names.first { $0.name == word }?.number
+      ?? (word.hasPrefix("0x") ? CInt(word.dropFirst(2), radix: 16) : decimal(word))
+    guard let number, (0...most).contains(number) else { throw error("not \(what): \(word)") }
+    return [number]
+  }
+
+  /// `53`, `1-1023`, `53,67-68`, `*`
+  private mutating func ports() throws(PolicyError) -> [ClosedRange<UInt16>] {
+    let word = try next("a port")
+    if word == "*" { return [0...UInt16.max] }
+    var ranges: [ClosedRange<UInt16>] = []
+    for part in word.split(separator: ",", omittingEmptySubsequences: false) {
+      let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { part -> UInt16? in
+        decimal(part)
+      }
+      guard let first = ends[0], let last = ends[ends.count - 1], ends.count <= 2, first <= last else {
+        throw error("not a port or a range of ports: \(part)")
+      }
+      ranges.append(first...last)
+    }
+    return ranges
+  }
+
+  /// `[on INTERFACE] [in NAMESPACE]`, to the end of the line. None is the empty name, which only `*` matches too.
+  mutating func place(of what: Policy.What) throws(PolicyError) -> (interface: NamePattern, namespace: NamePattern) {
+    var interface = ""
+    var namespace = ""
+    if rest.first == "on" {
+      rest.removeFirst()
+      interface = try next("an interface")
+    }
+    if rest.first == "in" {
+      rest.removeFirst()
+      namespace = try next("a namespace")
+    }
+    if let word = rest.first { throw error("not understood: \(word)") }
+    if case .device = what, !interface.isEmpty || !namespace.isEmpty {
+      throw error("a device is on no interface and in no namespace")
+    }
+    return (NamePattern(text: interface), NamePattern(text: namespace))
+  }
+}
+
+/// A number in digits alone.
+private func decimal<I: FixedWidthInteger>(_ text: some StringProtocol) -> I? {
+  text.utf8.allSatisfy { (48...57).contains($0) } ? I(text, radix: 10) : nil
+}

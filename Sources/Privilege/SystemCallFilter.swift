@@ -1,0 +1,182 @@
+import CSystem
+import SystemCalls
+
+/// What a process is there for. A new role is a case here and a list of system calls below.
+public enum Role: String, CaseIterable, Sendable {
+  case opener
+  case worker
+  case capture
+}
+
+#if os(Linux)
+  /// The system calls that a process needs once it has been set up: seccomp(2). All others are refused by the kernel.
+  public enum SystemCallFilter {
+    /// A call that is let through, perhaps only with a certain argument.
+    public struct Call: Sendable {
+      enum Condition: Sendable {
+        case always
+        /// The lower half of an argument, counted from 0, is this.
+        case equals(UInt32)
+        /// None of these bits is set in it.
+        case without(UInt32)
+      }
+
+      let number: CInt
+      let argument: Int
+      let condition: Condition
+
+      init(_ number: CInt, argument: Int = 0, _ condition: Condition = .always) {
+        self.number = number
+        self.argument = argument
+        self.condition = condition
+      }
+    }
+
+    /// Lets only the calls of a role through from here on. There is no way back.
+    public static func install(_ role: Role) throws(Errno) {
+      let program = program(for: role)
+      try program.withUnsafeBufferPointer { (instructions) throws(Errno) in
+        let base = instructions.baseAddress
+        try valueOrErrno { procket_filter_system_calls(base, UInt16(clamping: instructions.count)) }
+      }
+    }
+
+    static func calls(of role: Role) -> [Call] {
+      switch role {
+      case .opener: runtime + streams + opening
+      case .worker: runtime + streams + descriptors
+      case .capture: runtime + streams + capturing
+      }
+    }
+
+    /// `PROT_EXEC`: no memory becomes code.
+    private static let executable: UInt32 = 4
+    private static let newNetwork: UInt32 = 0x4000_0000
+
+    /// What the C library and the Swift runtime do by themselves.
+    private static let runtime: [Call] =
+      [
+        Call(SYS_mmap, argument: 2, .without(executable)), Call(SYS_mprotect, argument: 2, .without(executable)),
+      ]
+      + plain([
+        SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex, SYS_getrandom, SYS_clock_gettime, SYS_gettimeofday,
+        SYS_clock_nanosleep, SYS_nanosleep, SYS_sched_yield, SYS_sched_getaffinity, SYS_rt_sigaction,
+        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall, SYS_getpid, SYS_gettid, SYS_exit,
+        SYS_exit_group,
+      ])
+
+    /// Requests and answers.
+    private static let streams: [Call] =
+      plain([
+        SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_close, SYS_ppoll, SYS_fcntl, SYS_fstat, SYS_newfstatat,
+        SYS_fstatfs, SYS_openat, SYS_socket, SYS_socketpair, SYS_connect, SYS_bind, SYS_listen, SYS_setsockopt,
+        SYS_getsockopt,
+        SYS_sendmsg, SYS_sendto,
+      ]) + older
+
+    private static let opening: [Call] =
+      [
+        Call(SYS_setns, argument: 1, .equals(newNetwork)),
+        // if_nametoindex(3)
+        Call(SYS_ioctl, argument: 1, .equals(UInt32(SIOCGIFINDEX))),
+      ] + plain([SYS_openat2, SYS_capget, SYS_capset, SYS_getuid, SYS_geteuid])
+
+    /// A worker makes any call on descriptors for its caller.
+    private static let descriptors: [Call] =
+      plain([
+        SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendmmsg,
+        SYS_shutdown, SYS_ioctl, SYS_setns, SYS_dup, SYS_dup3, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,
+        SYS_eventfd2, SYS_readlinkat, SYS_prlimit64, SYS_memfd_create, SYS_ftruncate, SYS_kcmp, SYS_pread64,
+        SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_lseek,
+      ]) + olderDescriptors
+
+    /// Packets of one descriptor, and what its interface is.
+    private static let capturing: [Call] = plain([
+      SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg, SYS_ioctl, SYS_getsockname,
+    ])
+
+    // Calls that aarch64 never had.
+    #if arch(x86_64)
+      private static let older = plain([SYS_poll])
+      private static let olderDescriptors = plain([SYS_epoll_wait, SYS_readlink, SYS_dup2])
+    #else
+      private static let older: [Call] = []
+      private static let olderDescriptors: [Call] = []
+    #endif
+
+    private static func plain(_ numbers: [CInt]) -> [Call] { numbers.map { Call($0) } }
+
+    /// What no version of a library does by itself: to try it is an attack, and ends the process.
+    private static let deadly: [CInt] = [
+      SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_setuid, SYS_setresuid,
+      SYS_setreuid, SYS_setgid, SYS_setresgid, SYS_setregid, SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot,
+      SYS_bpf, SYS_init_module, SYS_finit_module, SYS_kexec_load, SYS_unshare,
+    ]
+  }
+
+  // The program: seccomp(2), "struct seccomp_data" is what it reads.
+  extension SystemCallFilter {
+    static func program(for role: Role) -> [sock_filter] {
+      var program = [
+        load(offset(of: \.arch)),
+        jump(equal, architecture, ifTrue: 1, ifFalse: 0),
+        finish(kill),
+        load(offset(of: \.nr)),
+      ]
+      #if arch(x86_64)
+        // Numbers of the x32 ABI.
+        program += [jump(greaterOrEqual, 0x4000_0000, ifTrue: 0, ifFalse: 1), finish(kill)]
+      #endif
+      for number in deadly { program += [jump(equal, UInt32(number), ifTrue: 0, ifFalse: 1), finish(kill)] }
+      for call in calls(of: role) {
+        let allowed: [sock_filter]
+        switch call.condition {
+        case .always:
+          allowed = [finish(allow)]
+        case .equals(let value):
+          allowed = [load(argument(call.argument)), jump(equal, value, ifTrue: 0, ifFalse: 1), finish(allow), refuse]
+        case .without(let bits):
+          allowed = [load(argument(call.argument)), jump(anySet, bits, ifTrue: 1, ifFalse: 0), finish(allow), refuse]
+        }
+        program += [jump(equal, UInt32(call.number), ifTrue: 0, ifFalse: UInt8(allowed.count))] + allowed
+      }
+      return program + [refuse]
+    }
+
+    static let allow = UInt32(SECCOMP_RET_ALLOW)
+    static let kill = UInt32(0x8000_0000)
+    /// `ENOSYS`: a newer library that finds a call missing takes an older one.
+    static let missing = UInt32(SECCOMP_RET_ERRNO) | UInt32(ENOSYS)
+    private static var refuse: sock_filter { finish(missing) }
+
+    #if arch(x86_64)
+      static let architecture: UInt32 = 0xc000_003e
+    #elseif arch(arm64)
+      static let architecture: UInt32 = 0xc000_00b7
+    #endif
+
+    // Of linux/bpf_common.h: BPF_LD | BPF_W | BPF_ABS, BPF_JMP with BPF_JEQ, BPF_JGE, BPF_JSET, and BPF_RET.
+    private static let equal: UInt16 = 0x15
+    private static let greaterOrEqual: UInt16 = 0x35
+    private static let anySet: UInt16 = 0x45
+
+    private static func load(_ offset: Int) -> sock_filter { sock_filter(code: 0x20, jt: 0, jf: 0, k: UInt32(offset)) }
+
+    private static func jump(_ code: UInt16, _ value: UInt32, ifTrue: UInt8, ifFalse: UInt8) -> sock_filter {
+      sock_filter(code: code, jt: ifTrue, jf: ifFalse, k: value)
+    }
+
+    private static func finish(_ action: UInt32) -> sock_filter { sock_filter(code: 0x06, jt: 0, jf: 0, k: action) }
+
+    private static func offset(of field: PartialKeyPath<seccomp_data>) -> Int {
+      MemoryLayout<seccomp_data>.offset(of: field) ?? 0
+    }
+
+    /// The lower half; both architectures have that first.
+    private static func argument(_ index: Int) -> Int { offset(of: \.args) + 8 * index }
+  }
+#else
+  public enum SystemCallFilter {
+    public static func install(_ role: Role) throws(Errno) {}
+  }
+#endif

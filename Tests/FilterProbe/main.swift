@@ -1,0 +1,36 @@
+import CSystem
+import Privilege
+import SystemCalls
+
+// Takes on the filter of a role and makes one call; its errno in words. Used by the tests of the port program.
+
+guard CommandLine.arguments.count == 3, let role = Role(rawValue: CommandLine.arguments[1]) else { exit(64) }
+do {
+  try SystemCallFilter.install(role)
+} catch {
+  exit(71)
+}
+errno = 0
+switch CommandLine.arguments[2] {
+case "execve":
+  var arguments: [UnsafeMutablePointer<CChar>?] = [nil]
+  execv("/bin/true", &arguments)
+case "setuid": setuid(getuid())
+case "unlink": unlink("/nonexistent/file")
+case "kill": kill(getpid(), 0)
+case "spawn":
+  var child: pid_t = 0
+  var arguments: [UnsafeMutablePointer<CChar>?] = [nil]
+  errno = posix_spawn(&child, "/bin/true", nil, nil, &arguments, nil)
+case "code": mmap(nil, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | 0x20, -1, 0)
+case "memory": mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | 0x20, -1, 0)
+case "open": _ = procket_open("/nonexistent/file", O_RDONLY)
+case "accept": accept(-1, nil, nil)
+case "accept4": _ = procket_accept(-1, nil, nil)
+case "ioctl": _ = procket_ioctl(-1, 0x5401, nil)
+case "setns": _ = procket_setns(-1, 0)
+case "setns-network": _ = procket_setns(-1, 0x4000_0000)
+default: exit(64)
+}
+let result = [UInt8]((errno == 0 ? "ok" : Errno.current.name).utf8)
+result.withUnsafeBytes { _ = try? Files.writeAll(1, $0) }

@@ -1,0 +1,185 @@
+import SystemCalls
+import Testing
+
+@testable import Privilege
+
+@Suite struct PolicyTests {
+  private static let accounts = Accounts(
+    users: Array("root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/:\nbob:x:1001:1001::/:\nbroken\n::7:7\n".utf8),
+    groups: Array("root:x:0:\nalice:x:1000:\nweb:x:33:alice,carol\nweber:x:34:bob\nnonsense\n".utf8))
+
+  private func policy(_ text: String) throws -> Policy { try Policy(Array(text.utf8), accounts: Self.accounts) }
+
+  /// The line that decides about a request, negative where it denies; 0 where none does.
+  private func decision(_ text: String, _ request: String, user: uid_t = 1000, groups: [gid_t] = [1000, 33]) throws
+    -> Int
+  {
+    guard let rule = try policy(text).rule(about: try Wanted(request), user: user, groups: groups) else { return 0 }
+    return rule.allows ? rule.line : -rule.line
+  }
+
+  @Test func firstMatchDecides() throws {
+    let text = """
+      # comment
+
+      deny  alice   udp 53
+      allow @web    udp 1-1023   # and so on
+      \tallow *\tudp 53\r
+      deny  bob     any
+      """
+    #expect(try decision(text, "udp 53") == -3)
+    #expect(try decision(text, "udp 54") == 4)
+    #expect(try decision(text, "udp 1024") == 0)
+    #expect(try decision(text, "udp 53", user: 7, groups: []) == 5)
+    #expect(try decision(text, "tcp 80", user: 1001, groups: [34]) == -6)
+    #expect(try decision(text, "device net/tun", user: 1001, groups: []) == -6)
+    #expect(try decision("", "udp 53") == 0)
+  }
+
+  @Test(arguments: [
+    ("udp 53", "udp 53", true), ("udp 53", "udp 54", false), ("udp 53", "tcp 53", false), ("udp *", "udp 0", true),
+    ("tcp 80,443", "tcp 443", true), ("tcp 1-10,20", "tcp 11", false), ("tcp 0-65535", "tcp 65535", true),
+    ("icmp", "icmp", true), ("icmp", "icmp6", false), ("icmp6", "raw 58", false), ("raw *", "icmp", true),
+    ("raw 1", "icmp", true), ("raw icmp", "raw 1", true), ("raw 2", "raw 1", false), ("raw *", "udp 5", false),
+    ("packet *", "packet 0x0800", true), ("packet 2048", "packet 0x0800", true),
+    ("packet 0x0806", "packet 0x0800", false),
+    ("packet *", "socket inet 10 8", false), ("socket inet stream *", "tcp 80", true),
+    ("socket inet raw *", "icmp", true), ("socket * * *", "packet 3", true),
+    ("socket netlink * 0", "socket 16 raw 0", true),
+    ("socket netlink * 0", "socket netlink dgram 15", false), ("socket packet raw *", "packet 3", true),
+    ("device net/tun", "device net/tun", true), ("device net/*", "device net/tun", true),
+    ("device *", "device net/tun", true),
+    ("device bpf*", "device bpf12", true), ("device bpf*", "device bpf/x", false), ("device tap?", "device tap1", true),
+    ("device tap?", "device tap", false), ("device net", "device net/tun", false),
+    ("any", "device net/tun", true), ("any", "udp 53", true), ("any", "udp 53 on eth0", false),
+    ("any on *", "udp 53 on eth0", true), ("any on *", "udp 53", true),
+    ("any on * in *", "udp 53 on eth0 in /run/netns/a", true),
+    ("any on * in *", "device net/tun", true), ("any on eth*", "device net/tun", false),
+    ("udp 53 on eth0", "udp 53 on eth0", true), ("udp 53 on eth0", "udp 53", false),
+    ("udp 53 on eth0", "udp 53 on eth1", false),
+    ("udp 53 in /run/netns/*", "udp 53 in /run/netns/a", true),
+    ("udp 53 in /run/netns/*", "udp 53 in /run/netns/a/b", false),
+    ("udp 53 in /run/netns/*", "udp 53", false), ("udp 53", "udp 53 in /run/netns/a", false),
+  ]) func whatIsAllowed(_ what: String, _ request: String, _ allowed: Bool) throws {
+    #expect(try decision("allow alice \(what)", request) == (allowed ? 1 : 0))
+    #expect(try decision("deny alice \(what)", request) == (allowed ? -1 : 0))
+  }
+
+  @Test(arguments: [
+    ("alice", true), ("1000", true), ("@web", true), ("@33", true), ("@1000", true), ("*", true),
+    ("bob", false), ("1001", false), ("@weber", false), ("@34", false), ("root", false),
+  ]) func who(_ who: String, _ included: Bool) throws {
+    #expect(try decision("allow \(who) any", "udp 1") == (included ? 1 : 0))
+  }
+
+  @Test(arguments: [
+    ("permit alice any", "allow or deny, not permit"),
+    ("allow", "a user or @group is missing"),
+    ("allow alice", "what is missing"),
+    ("allow nobody-here any", "no user nobody-here in /etc/passwd"),
+    ("allow @nobodies any", "no group nobodies in /etc/group"),
+    ("allow broken any", "no user broken in /etc/passwd"),
+    ("allow alice anything", "not a thing to open: anything"),
+    ("allow alice udp", "a port is missing"),
+    ("allow alice udp 65536", "not a port or a range of ports: 65536"),
+    ("allow alice udp 5-4", "not a port or a range of ports: 5-4"),
+    ("allow alice udp 1,,2", "not a port or a range of ports: "),
+    ("allow alice udp 1-2-3", "not a port or a range of ports: 1-2-3"),
+    ("allow alice udp +5", "not a port or a range of ports: +5"),
+    ("allow alice udp 5,*", "not a port or a range of ports: *"),
+    ("allow alice raw nothing", "not a protocol: nothing"),
+    ("allow alice packet 0x10000", "not an EtherType: 0x10000"),
+    ("allow alice packet -1", "not an EtherType: -1"),
+    ("allow alice socket nothing raw 0", "not a family: nothing"),
+    ("allow alice socket inet raw", "a protocol is missing"),
+    ("allow alice udp 53 on", "an interface is missing"),
+    ("allow alice udp 53 in", "a namespace is missing"),
+    ("allow alice udp 53 in /a on eth0", "not understood: on"),
+    ("allow alice udp 53 tcp 80", "not understood: tcp"),
+    ("allow alice device net/tun on eth0", "a device is on no interface and in no namespace"),
+    ("allow alice device café", "a character that is not ASCII"),
+    ("allow alice any\u{0}", "a character that is not ASCII"),
+  ]) func errors(_ line: String, _ reason: String) throws {
+    let expected = PolicyError(line: 3, reason: reason)
+    #expect(throws: expected) { try policy("# one\nallow alice udp 53\n\(line)\nallow alice any") }
+  }
+
+  @Test func tooLong() {
+    let text = String(repeating: "#", count: Policy.longest + 1)
+    #expect(throws: PolicyError(line: 0, reason: "longer than 65536 bytes")) { try policy(text) }
+  }
+
+  @Test(arguments: [
+    "udp 1-2", "udp *", "any", "raw *", "packet *", "device net/*", "udp 53 on eth*", "socket inet * 0", "udp 53\n",
+  ])
+  func notOneRequest(_ text: String) { #expect(throws: PolicyError.self) { try Wanted(text) } }
+
+  /// A request is named as a line would name it.
+  @Test(arguments: [
+    "udp 53", "tcp 80 on eth0", "udp 53 on eth0 in /run/netns/a", "icmp", "icmp6", "raw 255", "packet 0x806",
+    "packet 0x3 on lo",
+    "device net/tun",
+  ]) func description(_ text: String) throws { #expect("\(try Wanted(text))" == text) }
+
+  @Test func whatTheOpenerIsAskedFor() {
+    func name(_ family: CInt, _ type: CInt, _ number: CInt) -> String {
+      let request = SocketRequest(
+        family: family, type: type, protocol: number, address: [], port: 53, interface: "", namespace: "", backlog: nil)
+      return "\(Wanted(request))"
+    }
+    #expect(name(AF_INET, 2, 17) == "udp 53")
+    #expect(name(AF_INET6, 2, 0) == "udp 53")
+    #expect(name(AF_INET, 1, 0) == "tcp 53")
+    #expect(name(AF_INET, 3, 1) == "icmp")
+    #expect(name(AF_INET, 1, 132) == "socket 2 stream 132")
+    // The kernel makes a packet socket of it.
+    #expect(name(AF_INET, 10, CInt(UInt16(0x0800).bigEndian)) == "packet 0x800")
+    #expect(name(AF_NETLINK, 3, 0) == "socket 16 raw 0")
+  }
+
+  @Test func accounts() {
+    let accounts = Self.accounts
+    #expect(accounts.user(named: "alice") == 1000)
+    #expect(accounts.user(named: "ali") == nil)
+    #expect(accounts.user(named: "") == nil)
+    #expect(accounts.name(of: 1001) == "bob")
+    #expect(accounts.name(of: 7) == nil)
+    #expect(accounts.groups(of: 1000) == [1000, 33])
+    #expect(accounts.groups(of: 1001) == [1001, 34])
+    #expect(accounts.groups(of: 5) == [])
+    #expect(accounts.identity(of: "alice")?.user == 1000)
+    #expect(accounts.identity(of: "4711")?.user == 4711)
+  }
+
+  /// Against every way to split the name, for all short patterns and names.
+  @Test func patterns() {
+    func matches(_ pattern: Substring, _ name: Substring) -> Bool {
+      guard let first = pattern.first else { return name.isEmpty }
+      let rest = pattern.dropFirst()
+      switch first {
+      case "*":
+        if matches(rest, name) { return true }
+        guard let head = name.first, head != "/" else { return false }
+        return matches(pattern, name.dropFirst())
+      case "?": return name.first.map { $0 != "/" } ?? false && matches(rest, name.dropFirst())
+      default: return name.first == first && matches(rest, name.dropFirst())
+      }
+    }
+    func words(_ letters: [Character], upTo length: Int) -> [String] {
+      (0..<length).reduce(into: [""]) { words, _ in words += words.flatMap { word in letters.map { word + String($0) } }
+      }
+    }
+    let names = Set(words(["a", "b", "/"], upTo: 4))
+    for pattern in Set(words(["a", "*", "?", "/"], upTo: 4)) where pattern != "*" {
+      for name in names where NamePattern(text: pattern).matches(name) != matches(pattern[...], name[...]) {
+        Issue.record("\(pattern) and \(name)")
+      }
+    }
+    #expect(NamePattern(text: "*").matches("/run/netns/a") && NamePattern(text: "*").matches(""))
+  }
+
+  @Test func logLinesAreClean() {
+    #expect(Log.clean("a\nb\u{1b}[1m\tü") == "a?b?[1m???")
+    #expect(Log.clean(String(repeating: "x", count: 5000)).utf8.count == 900)
+  }
+}

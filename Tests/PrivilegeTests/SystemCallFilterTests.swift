@@ -1,0 +1,91 @@
+#if os(Linux)
+  import CSystem
+  import SystemCalls
+  import Testing
+
+  @testable import Privilege
+
+  /// The programs, run by an interpreter of the few instructions that they have. The kernel runs them in the tests of Erlang.
+  @Suite struct SystemCallFilterTests {
+    private func run(
+      _ role: Role, _ number: CInt, _ arguments: [UInt64] = [], architecture: UInt32 = SystemCallFilter.architecture
+    ) -> UInt32? {
+      var data = seccomp_data()
+      data.nr = number
+      data.arch = architecture
+      withUnsafeMutableBytes(of: &data.args) { args in
+        for (index, value) in arguments.enumerated() {
+          args.storeBytes(of: value, toByteOffset: 8 * index, as: UInt64.self)
+        }
+      }
+      let program = SystemCallFilter.program(for: role)
+      var (position, accumulator) = (0, UInt32(0))
+      while position < program.count {
+        let instruction = program[position]
+        position += 1
+        let taken: Bool
+        switch instruction.code {
+        case 0x20:
+          accumulator = withUnsafeBytes(of: data) { $0.load(fromByteOffset: Int(instruction.k), as: UInt32.self) }
+          continue
+        case 0x06: return instruction.k
+        case 0x15: taken = accumulator == instruction.k
+        case 0x35: taken = accumulator >= instruction.k
+        case 0x45: taken = accumulator & instruction.k != 0
+        default: return nil
+        }
+        position += Int(taken ? instruction.jt : instruction.jf)
+      }
+      return nil
+    }
+
+    @Test(arguments: Role.allCases) func whatEveryRoleNeeds(_ role: Role) {
+      for number in [
+        SYS_read, SYS_write, SYS_close, SYS_ppoll, SYS_brk, SYS_futex, SYS_exit_group, SYS_rt_sigreturn, SYS_munmap,
+      ] {
+        #expect(run(role, number) == SystemCallFilter.allow)
+      }
+    }
+
+    @Test(arguments: Role.allCases) func whatNobodyNeeds(_ role: Role) {
+      for number in [SYS_execve, SYS_execveat, SYS_ptrace, SYS_setresuid, SYS_mount, SYS_bpf, SYS_unshare] {
+        #expect(run(role, number) == SystemCallFilter.kill)
+      }
+      for number in [
+        SYS_clone, SYS_clone3, SYS_kill, SYS_unlinkat, SYS_renameat, SYS_fchmodat, SYS_io_uring_setup, 9999,
+      ] {
+        #expect(run(role, CInt(number)) == SystemCallFilter.missing)
+      }
+    }
+
+    @Test(arguments: Role.allCases) func anotherArchitecture(_ role: Role) {
+      #expect(run(role, SYS_read, architecture: 0x4000_0003) == SystemCallFilter.kill)
+      #if arch(x86_64)
+        #expect(run(role, SYS_read | 0x4000_0000) == SystemCallFilter.kill)
+        #expect(run(role, -1) == SystemCallFilter.kill)
+      #endif
+    }
+
+    @Test(arguments: Role.allCases) func memoryNeverBecomesCode(_ role: Role) {
+      for number in [SYS_mmap, SYS_mprotect] {
+        #expect(run(role, number, [0, 4096, 3]) == SystemCallFilter.allow)
+        #expect(run(role, number, [0, 4096, 7]) == SystemCallFilter.missing)
+        #expect(run(role, number, [0, 4096, 4]) == SystemCallFilter.missing)
+      }
+    }
+
+    @Test func anOpenerOnlyOpens() {
+      #expect(run(.opener, SYS_setns, [5, 0x4000_0000]) == SystemCallFilter.allow)
+      #expect(run(.opener, SYS_setns, [5, 0x1000_0000]) == SystemCallFilter.missing)
+      #expect(run(.opener, SYS_setns, [5, 0]) == SystemCallFilter.missing)
+      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFINDEX)]) == SystemCallFilter.allow)
+      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFNAME)]) == SystemCallFilter.missing)
+      #expect(run(.opener, SYS_capset) == SystemCallFilter.allow)
+      for number in [SYS_recvmsg, SYS_recvfrom, SYS_accept4, SYS_dup3, SYS_epoll_ctl] {
+        #expect(run(.opener, number) == SystemCallFilter.missing)
+        #expect(run(.worker, number) == SystemCallFilter.allow)
+      }
+      #expect(run(.worker, SYS_capset) == SystemCallFilter.missing)
+    }
+  }
+#endif

@@ -1,0 +1,32 @@
+#if os(Linux)
+  import Testing
+
+  /// The filters, in force: what the kernel says to a process that has one.
+  @Suite struct FilterTests {
+    private func result(_ role: String, _ call: String) throws -> (text: String, status: CInt) {
+      let process = try PortProcess([role, call], program: "filter-probe")
+      return (try process.text(), try process.end())
+    }
+
+    @Test(arguments: [
+      ("opener", "memory", "ok"), ("opener", "open", "enoent"), ("opener", "setns-network", "ebadf"),
+      ("worker", "memory", "ok"), ("worker", "accept4", "ebadf"), ("worker", "ioctl", "ebadf"),
+      ("worker", "setns", "ebadf"),
+      ("opener", "code", "enosys"), ("opener", "unlink", "enosys"), ("opener", "kill", "enosys"),
+      ("opener", "spawn", "enosys"),
+      ("opener", "accept4", "enosys"), ("opener", "accept", "enosys"), ("opener", "ioctl", "enosys"),
+      ("opener", "setns", "enosys"),
+      ("worker", "code", "enosys"), ("worker", "unlink", "enosys"), ("worker", "kill", "enosys"),
+      ("worker", "spawn", "enosys"),
+    ]) func answers(_ role: String, _ call: String, _ expected: String) throws {
+      let (text, status) = try result(role, call)
+      #expect(text == expected && status == 0)
+    }
+
+    /// SIGSYS
+    @Test(arguments: ["opener", "worker"], ["execve", "setuid"]) func kills(_ role: String, _ call: String) throws {
+      let (text, status) = try result(role, call)
+      #expect(text == "" && status == -31)
+    }
+  }
+#endif

@@ -1,0 +1,60 @@
+%% @private
+%% What the port processes are and have done.
+-module(procket_info).
+
+-export([all/0]).
+
+-export_type([info/0]).
+
+-type info() :: #{
+    role := worker | opener,
+    command => string(),
+    os_pid := pos_integer(),
+    user => non_neg_integer(),
+    capabilities => [atom()],
+    calls := non_neg_integer(),
+    errors := non_neg_integer(),
+    received := non_neg_integer(),
+    sent := non_neg_integer(),
+    spin := non_neg_integer(),
+    polled := non_neg_integer(),
+    slept := non_neg_integer()
+}.
+
+-spec all() -> [info()].
+all() ->
+    [
+        maps:merge(maps:from_list(role(Key) ++ Numbers), of_process(proplists:get_value(os_pid, Numbers)))
+     || {Key, #{server := Server}} <- procket_ports:all(),
+        {{ok, Numbers}, []} <- [procket_call:with_server(Server, info, [])]
+    ].
+
+role(worker) -> [{role, worker}];
+role({opener, Command}) -> [{role, opener}, {command, procket_command:to_string(Command)}].
+
+%% What proc(5) says.
+of_process(OsPid) ->
+    case file:read_file("/proc/" ++ integer_to_list(OsPid) ++ "/status") of
+        {ok, Status} ->
+            maps:from_list(
+                [{user, binary_to_integer(User)} || {match, [User]} <- [match(Status, "^Uid:\\s+(\\d+)")]] ++
+                    [{capabilities, capabilities(binary_to_integer(Mask, 16))} || {match, [Mask]} <- [match(Status, "^CapPrm:\\s+(\\w+)")]]
+            );
+        {error, _} ->
+            #{}
+    end.
+
+match(Text, Pattern) ->
+    re:run(Text, Pattern, [multiline, {capture, all_but_first, binary}]).
+
+capabilities(Mask) ->
+    [Name || {Number, Name} <- lists:enumerate(0, names()), Mask band (1 bsl Number) =/= 0].
+
+%% linux/capability.h, in order.
+names() ->
+    [
+        chown, dac_override, dac_read_search, fowner, fsetid, kill, setgid, setuid, setpcap, linux_immutable, net_bind_service,
+        net_broadcast, net_admin, net_raw, ipc_lock, ipc_owner, sys_module, sys_rawio, sys_chroot, sys_ptrace, sys_pacct, sys_admin,
+        sys_boot, sys_nice, sys_resource, sys_time, sys_tty_config, mknod, lease, audit_write, audit_control, setfcap, mac_override,
+        mac_admin, syslog, wake_alarm, block_suspend, audit_read, perfmon, bpf, checkpoint_restore
+    ].

@@ -1,0 +1,49 @@
+%% A hostile caller of a setuid opener. It does not use a module of procket: hostile_SUITE_data/hostile.py.
+-module(hostile_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [
+        closed_stdio, inherited_descriptors, environment, forged_sudo, unreadable_directory, socket_of_another, socket_race,
+        device_race, random_frames, huge_terms, other_commands, lane, stopped_reader, caller_ends, little_room, not_to_be_looked_into
+    ].
+
+suite() ->
+    [{timetrap, {minutes, 3}}].
+
+init_per_suite(Config) ->
+    case procket_machine:need(Config) of
+        {skip, _} = Skip -> Skip;
+        _ -> procket_test:need("python3", Config)
+    end.
+
+end_per_suite(_Config) ->
+    ok.
+
+closed_stdio(Config) -> holds(?FUNCTION_NAME, Config).
+inherited_descriptors(Config) -> holds(?FUNCTION_NAME, Config).
+environment(Config) -> holds(?FUNCTION_NAME, Config).
+forged_sudo(Config) -> holds(?FUNCTION_NAME, Config).
+unreadable_directory(Config) -> holds(?FUNCTION_NAME, Config).
+socket_of_another(Config) -> holds(?FUNCTION_NAME, Config).
+socket_race(Config) -> holds(?FUNCTION_NAME, Config).
+device_race(Config) -> holds(?FUNCTION_NAME, Config).
+random_frames(Config) -> holds(?FUNCTION_NAME, Config).
+huge_terms(Config) -> holds(?FUNCTION_NAME, Config).
+other_commands(Config) -> holds(?FUNCTION_NAME, Config).
+lane(Config) -> holds(?FUNCTION_NAME, Config).
+stopped_reader(Config) -> holds(?FUNCTION_NAME, Config).
+caller_ends(Config) -> holds(?FUNCTION_NAME, Config).
+little_room(Config) -> holds(?FUNCTION_NAME, Config).
+not_to_be_looked_into(Config) -> holds(?FUNCTION_NAME, Config).
+
+holds(Scenario, Config) ->
+    Script = filename:join(proplists:get_value(data_dir, Config), "hostile.py"),
+    procket_machine:with(fun(#{user := User, dir := Dir} = Machine) ->
+        procket_machine:policy(Machine, ["allow ", User, " udp 53\nallow ", User, " device race/*\n"]),
+        _ = procket_test:sh_ok(["mknod -m 600 ", Dir, "/dev/private c 1 5"]),
+        Opener = procket_machine:setuid(Machine),
+        {Status, Output} = procket_machine:run(Machine, ["python3", Script, atom_to_list(Scenario), Opener, User, Dir]),
+        ?assertEqual({0, "held"}, {Status, lists:last(["" | string:lexemes(Output, "\n")])}, Output)
+    end).

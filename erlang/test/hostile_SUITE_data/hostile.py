@@ -1,0 +1,709 @@
+"""A hostile caller of a privileged opener: hostile.py SCENARIO OPENER USER DIRECTORY
+
+Speaks docs/protocol.md by itself. Started as root, in a machine of procket_machine; what stands in as_user runs as USER, whom the
+policy allows udp 53 and devices below race/. DIRECTORY belongs to root, DIRECTORY/home to USER. Exits with 0 when all held.
+"""
+import array
+import contextlib
+import errno
+import os
+import pwd
+import random
+import re
+import resource
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+SCENARIO, OPENER, USER, DIRECTORY = sys.argv[1:5]
+HOME = DIRECTORY + "/home"
+WHO = pwd.getpwnam(USER)
+SECRET = bytes(range(32))
+UDP = 17
+
+
+# Terms: the external format of Erlang.
+def atom(name):
+    return b"w" + bytes([len(name)]) + name.encode()
+
+
+def integer(number):
+    return b"b" + struct.pack(">i", number)
+
+
+def binary(data):
+    return b"m" + struct.pack(">I", len(data)) + data
+
+
+def tuple_(*elements):
+    return b"h" + bytes([len(elements)]) + b"".join(elements)
+
+
+def list_(*elements):
+    return b"l" + struct.pack(">I", len(elements)) + b"".join(elements) + b"j" if elements else b"j"
+
+
+def frame(term):
+    return struct.pack(">H", len(term) + 1) + b"\x83" + term
+
+
+def request(function, *arguments, number=1):
+    return tuple_(integer(number), atom(function), list_(*arguments))
+
+
+def socket_request(family=2, kind=2, protocol=UDP, port=53, interface=b"", namespace=b"", backlog=atom("undefined")):
+    return tuple_(integer(family), integer(kind), integer(protocol), binary(b""), integer(port), binary(interface),
+                  binary(namespace), backlog)
+
+
+def error(reason):
+    return tuple_(integer(1), tuple_(atom("error"), atom(reason)))
+
+
+OK = tuple_(integer(1), atom("ok"), b"a\x01")
+
+
+def check(condition, *what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def become_user():
+    os.setgroups([])
+    os.setresgid(WHO.pw_gid, WHO.pw_gid, WHO.pw_gid)
+    os.setresuid(WHO.pw_uid, WHO.pw_uid, WHO.pw_uid)
+
+
+def as_user(body):
+    """Runs body in a process of USER; its failure is ours."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            become_user()
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    check(status == 0, "as user", status)
+
+
+class Opener:
+    """An opener, started and spoken to."""
+
+    def __init__(self, **options):
+        self.directory = HOME + "/run%d" % random.randrange(1 << 30)
+        os.mkdir(self.directory, 0o700)
+        self.path = self.directory + "/s"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(1)
+        self.channel = None
+        self.process = subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+
+    def send(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def receive(self, timeout=20):
+        def exactly(count):
+            data = b""
+            while len(data) < count:
+                check(select.select([self.process.stdout], [], [], timeout)[0], "no answer")
+                more = os.read(self.process.stdout.fileno(), count - len(data))
+                if not more:
+                    return None
+                data += more
+            return data
+        header = exactly(2)
+        if header is None:
+            return None
+        body = exactly(struct.unpack(">H", header)[0])
+        return None if body is None else body[1:]
+
+    def ask(self, function, *arguments):
+        self.send(frame(request(function, *arguments)))
+        return self.receive()
+
+    def attach(self, path=None):
+        answer = self.ask("attach", binary((path or self.path).encode()), binary(SECRET), integer(0))
+        if path is None:
+            check(atom("ok") in answer, answer)
+            self.channel, _ = self.listener.accept()
+            check(self.channel.recv(32) == SECRET, "secret")
+        return answer
+
+    def descriptors(self):
+        """All that have come over the channel so far."""
+        found = []
+        while select.select([self.channel], [], [], 0.2)[0]:
+            data, control, _, _ = self.channel.recvmsg(1, 4096)
+            if not data:
+                break
+            for level, kind, content in control:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    found += array.array("i", content).tolist()
+        return found
+
+    def status(self, name):
+        with open("/proc/%d/status" % self.process.pid) as file:
+            return re.search(r"^%s:\s*(.*)$" % name, file.read(), re.M).group(1)
+
+    def peak(self):
+        """The most memory that it had, in MiB."""
+        return int(self.status("VmHWM").split()[0]) // 1024
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def end(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("does not end")
+
+
+def opens_what_is_allowed(opener):
+    """Still does what it is there for, and nothing else."""
+    if opener.channel is None:
+        opener.attach()
+    check(opener.ask("open", socket_request()) == OK, "udp 53")
+    only_udp_53(opener.descriptors(), 1)
+    check(opener.ask("open", socket_request(port=54)) == error("eacces"), "udp 54")
+    check(opener.ask("open", socket_request(17, 3, 8)) == error("eacces"), "packet")
+    check(opener.ask("dev", binary(b"private")) == error("eacces"), "device")
+
+
+def only_udp_53(numbers, count=None):
+    check(count is None or len(numbers) == count, numbers)
+    for number in numbers:
+        with socket.socket(fileno=number) as got:
+            check((got.family, got.type & 15, got.getsockname()[1]) == (socket.AF_INET, 2, 53), got)
+
+
+def snapshot():
+    """What there is below DIRECTORY, but the test's own things."""
+    found = {}
+    for root, directories, files in os.walk(DIRECTORY):
+        for name in directories + files:
+            path = os.path.join(root, name)
+            if not path.startswith(HOME + "/run"):
+                information = os.lstat(path)
+                found[path] = (information.st_mode, information.st_uid, information.st_size, information.st_mtime_ns)
+    for path in [HOME, DIRECTORY + "/dev"]:
+        found.pop(path, None)
+    return found
+
+
+def closed_stdio():
+    def attack():
+        for closed in [[0], [1], [2], [0, 1], [0, 1, 2]]:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                read, write = os.pipe()
+                os.write(write, frame(request("open", socket_request())))
+                os.dup2(read, 0)
+                os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+                for number in [read, write] + closed:
+                    os.close(number)
+                os.execv(OPENER, [OPENER, "opener"])
+            _, status = os.waitpid(child, 0)
+            check(os.WIFEXITED(status) and os.WEXITSTATUS(status) in (0, 71), closed, status)
+        # A name that is not the program's, and no name at all.
+        for arguments in [[" ", "opener"], ["x" * 100000, "opener"], ["opener"]]:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+                os.execv(OPENER, arguments)
+            _, status = os.waitpid(child, 0)
+            check(os.WIFEXITED(status) and os.WEXITSTATUS(status) in (0, 64), arguments[0][:5], status)
+    as_user(attack)
+
+
+def inherited_descriptors():
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2000:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    look = []
+
+    def attack():
+        opened = [os.open("/etc/passwd", os.O_RDONLY) for _ in range(1000)]
+
+        def lower():
+            # A limit below what is open: what is above it has to be closed too.
+            for number in opened:
+                os.set_inheritable(number, True)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        opener = Opener(close_fds=False, preexec_fn=lower)
+        opens_what_is_allowed(opener)
+        check(opener.status("FDSize") is not None)
+        print("pid", opener.process.pid, flush=True)
+        sys.stdin.readline()
+        check(opener.end() == 0)
+    # Root looks at what is open.
+    read, write = os.pipe()
+    read2, write2 = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(write, 1)
+        os.dup2(read2, 0)
+        sys.stdin = os.fdopen(0)
+        as_user(attack)
+        os._exit(0)
+    line = os.fdopen(read).readline()
+    pid = line.split()[1]
+    look = sorted(int(name) for name in os.listdir("/proc/%s/fd" % pid))
+    links = [os.readlink("/proc/%s/fd/%d" % (pid, number)) for number in look]
+    os.write(write2, b"go\n")
+    _, status = os.waitpid(child, 0)
+    check(status == 0, status)
+    check(look[:3] == [0, 1, 2] and len(look) == 4 and links[3].startswith("socket:"), look, links)
+
+
+def environment():
+    os.mkdir(DIRECTORY + "/roots", 0o700)
+    before = snapshot()
+
+    def attack():
+        script = HOME + "/run-me"
+        with open(script, "w") as file:
+            file.write("#!/bin/sh\nid > %s/ran\n" % HOME)
+        os.chmod(script, 0o755)
+        for target in [HOME + "/out", DIRECTORY + "/roots/out", "/etc/out"]:
+            hostile = {
+                "LD_PRELOAD": script, "LD_AUDIT": script, "LD_LIBRARY_PATH": HOME, "LD_DEBUG": "all", "LD_DEBUG_OUTPUT": target,
+                "LD_PROFILE_OUTPUT": target, "LD_BIND_NOW": "1",
+                "GLIBC_TUNABLES": "glibc.malloc.check=3", "MALLOC_CHECK_": "3", "MALLOC_TRACE": target, "MALLOC_PERTURB_": "165",
+                "MALLOC_ARENA_MAX": "0", "TMPDIR": HOME, "LOCPATH": HOME, "NLSPATH": HOME + "/%N", "GCONV_PATH": HOME,
+                "HOSTALIASES": "/etc/shadow", "RESOLV_HOST_CONF": "/etc/shadow", "TZ": "/etc/shadow", "TZDIR": HOME,
+                "SWIFT_BACKTRACE": "enable=yes,output-to=%s,swift-backtrace=%s" % (target, script), "SWIFT_ROOT": HOME,
+                "SWIFT_DEBUG_HELP": "YES", "SWIFT_DEBUG_ENABLE_METADATA_ALLOCATION_ITERATION": "1",
+                "SWIFT_DEBUG_ENABLE_MALLOC_SCRIBBLE": "1", "SWIFT_DETERMINISTIC_HASHING": "1", "HOME": HOME, "PATH": HOME,
+                "A" * 60000: "B" * 60000,
+            }
+            opener = Opener(env=hostile, stderr=subprocess.PIPE)
+            opens_what_is_allowed(opener)
+            check(opener.end() == 0)
+            check(opener.process.stderr.read() == b"", "said something")
+            # What glibc's loader answers by itself: it may say something, or not start the program at all.
+            for name in ["LD_PROFILE", "LD_TRACE_LOADED_OBJECTS", "LD_VERBOSE", "LD_WARN", "LD_SHOW_AUXV"]:
+                subprocess.run([OPENER, "opener"], env={**hostile, name: "libc.so.6"}, stdin=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=20)
+        os.remove(script)
+    as_user(attack)
+    after = snapshot()
+    check(after == before, set(after.items()) ^ set(before.items()))
+
+
+def forged_sudo():
+    """A real user who is not root cannot say to be another."""
+    def attack():
+        for user in ["0", "4294967295", "-1", "x", str(WHO.pw_uid + 1)]:
+            opener = Opener(env={"SUDO_UID": user, "SUDO_GID": user, "SUDO_USER": "root"})
+            opens_what_is_allowed(opener)
+            check(opener.status("Uid").split() == [str(WHO.pw_uid)] * 4, user)
+            check(opener.end() == 0)
+    as_user(attack)
+    # Root can, and loses by it; a number that is none is refused.
+    for user, status in [(str(WHO.pw_uid), 0), ("4294967295", 71), ("-1", 71), ("x", 71), ("", 71)]:
+        with subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, env={"SUDO_UID": user, "SUDO_GID": user}) as process:
+            if status == 0:
+                time.sleep(0.5)
+                with open("/proc/%d/status" % process.pid) as file:
+                    check("Uid:\t%s\t%s\t%s\t%s" % ((user,) * 4) in file.read(), user)
+            process.stdin.close()
+            check(process.wait(20) == status, user)
+
+
+def unreadable_directory():
+    os.mkdir(DIRECTORY + "/deep")
+    os.mkdir(DIRECTORY + "/deep/er")
+
+    def attack():
+        os.chdir(DIRECTORY + "/deep/er")
+        print(".", flush=True)
+        time.sleep(0.5)
+        opener = Opener()
+        opens_what_is_allowed(opener)
+        check(opener.end() == 0)
+        gone = HOME + "/gone"
+        os.mkdir(gone)
+        os.chdir(gone)
+        os.rmdir(gone)
+        opener = Opener()
+        opens_what_is_allowed(opener)
+        check(opener.end() == 0)
+    threading.Timer(0.25, lambda: os.chmod(DIRECTORY + "/deep", 0)).start()
+    as_user(attack)
+
+
+def listen_as_root(path, mode):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, mode)
+    listener.listen(64)
+    return listener
+
+
+def socket_of_another():
+    """Whom it connects to is told nothing, if it is not its caller."""
+    path = DIRECTORY + "/others"
+    listener = listen_as_root(path, 0o666)
+
+    def attack():
+        opener = Opener()
+        check(opener.attach(path) == error("eacces"))
+        check(opener.ask("open", socket_request()) == error("enotconn"))
+        opens_what_is_allowed(opener)
+        check(opener.end() == 0)
+    as_user(attack)
+    connection, _ = listener.accept()
+    check(connection.recv(100) == b"", "the secret was told")
+
+
+def socket_race():
+    """A path that changes between the caller's socket and a link to one that only root can reach."""
+    os.mkdir(DIRECTORY + "/roots", 0o700)
+    listener = listen_as_root(DIRECTORY + "/roots/s", 0o666)
+
+    def attack():
+        opener = Opener()
+        path = opener.directory + "/race"
+        opener.listener.listen(10000)
+        stop = threading.Event()
+
+        def swap():
+            while not stop.is_set():
+                for target in [DIRECTORY + "/roots/s", opener.path, "/dev/log"]:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.symlink(target, path + ".new")
+                        os.rename(path + ".new", path)
+        thread = threading.Thread(target=swap)
+        thread.start()
+        answers = set()
+        try:
+            while len(answers) < 3 and not any(atom("ok") in answer for answer in answers):
+                answers.add(opener.attach(path))
+        finally:
+            stop.set()
+            thread.join()
+        allowed = {error(reason) for reason in ["eacces", "enoent", "econnrefused", "eprototype", "eagain"]}
+        check(all(answer in allowed or atom("ok") in answer for answer in answers), answers)
+        opener.end()
+    as_user(attack)
+    check(not select.select([listener], [], [], 0.5)[0], "connected to what only root can reach")
+
+
+def device_race():
+    """A name that changes between a device and a link to another, a FIFO, a file."""
+    directory = DIRECTORY + "/dev/race"
+    os.mkdir(directory)
+    os.mknod(directory + "/good", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.chmod(directory + "/good", 0o666)
+    os.chmod(directory, 0o777)
+
+    def attack():
+        opener = Opener()
+        opener.attach()
+        os.mkfifo(directory + "/fifo")
+        os.close(os.open(directory + "/file", os.O_CREAT | os.O_WRONLY))
+        os.symlink("../private", directory + "/link")
+        os.symlink("/etc/shadow", directory + "/shadow")
+        os.symlink("..", directory + "/up")
+        for name in [b"race/link", b"race/shadow"]:
+            check(opener.ask("dev", binary(name)) == error("eloop"), name)
+        check(opener.ask("dev", binary(b"race/up/private")) in (error("eacces"), error("eloop")))
+        for name in [b"race/fifo", b"race/file"]:
+            check(opener.ask("dev", binary(name)) == error("enodev"), name)
+        stop = threading.Event()
+
+        def swap():
+            names = ["good", "link", "fifo", "file", "shadow"]
+            while not stop.is_set():
+                for name in names:
+                    # What stands under one name changes places with what stands under the other.
+                    os.rename(directory + "/" + name, directory + "/x")
+                    os.rename(directory + "/x", directory + "/" + name)
+        thread = threading.Thread(target=swap)
+        thread.start()
+        seen = set()
+        try:
+            for _ in range(4000):
+                answer = opener.ask("dev", binary(b"race/x"))
+                seen.add(answer)
+                if answer == OK:
+                    for number in opener.descriptors():
+                        information = os.fstat(number)
+                        os.close(number)
+                        check(stat.S_ISCHR(information.st_mode) and information.st_rdev == os.makedev(1, 3), information)
+        finally:
+            stop.set()
+            thread.join()
+        check(seen <= {OK} | {error(reason) for reason in ["eloop", "enodev", "enoent", "eagain", "eacces"]}, seen)
+        check(len(seen) > 1, seen)
+        opener.end()
+    as_user(attack)
+
+
+def random_frames():
+    def attack():
+        chance = random.Random(4711)
+        opener = Opener()
+        opener.attach()
+        valid = [frame(request("open", socket_request())), frame(request("dev", binary(b"net/tun"))),
+                 frame(request("part", integer(0), integer(10), binary(b"abc"))), frame(request("attach", binary(b"x"), binary(b"y"), integer(0)))]
+        for turn in range(20000):
+            if turn % 2:
+                body = bytes(chance.randrange(256) for _ in range(chance.randrange(40)))
+                data = struct.pack(">H", len(body)) + body
+            else:
+                body = bytearray(chance.choice(valid)[2:])
+                for _ in range(chance.randrange(1, 4)):
+                    body[chance.randrange(len(body))] = chance.randrange(256)
+                data = struct.pack(">H", len(body)) + bytes(body)
+            # A first part that was understood has no answer: this one is always answered.
+            opener.send(data + frame(request("nothing", number=turn)))
+            mark = tuple_(integer(turn), tuple_(atom("error"), tuple_(atom("undef"), atom("nothing"))))
+            while True:
+                answer = opener.receive()
+                check(answer is not None, "ended", data)
+                if answer == mark:
+                    break
+            if turn % 500 == 0:
+                only_udp_53(opener.descriptors())
+        only_udp_53(opener.descriptors())
+        check(opener.peak() < 120, opener.peak())
+        opens_what_is_allowed(opener)
+        check(opener.end() == 0)
+    as_user(attack)
+
+
+def huge_terms():
+    def attack():
+        opener = Opener()
+        opener.attach()
+        deep = b"h\x01" * 30000 + b"j"
+        lists = b"l\x00\x00\x00\x01" * 10000 + b"j" * 10001
+        counts = [b"h\xff" + b"a\x01" * 255, b"i\xff\xff\xff\xff", b"l\xff\xff\xff\xffj", b"t\xff\xff\xff\xff", b"m\xff\xff\xff\xff",
+                  b"o\xff\xff\xff\xff", b"n\xff" + b"\xff" * 256, b"d\xff\xff" + b"a" * 60000, b"k\xff\xff" + b"a" * 60000]
+        for term in [deep, lists] + counts:
+            for function in ["open", "dev", "attach"]:
+                opener.send(frame(request(function, term)))
+                check(opener.receive() is not None, "ended", term[:4])
+        # Parts without an end, of many requests at once.
+        for number in range(200):
+            total = integer(16 << 20)
+            for index in range(40):
+                chunk = binary(bytes(60000))
+                opener.send(frame(request("part", integer(60000 * index), total, chunk, number=number)))
+                while select.select([opener.process.stdout], [], [], 0)[0]:
+                    check(opener.receive() is not None, "ended")
+        check(opener.peak() < 200, opener.peak())
+        opener.end()
+    as_user(attack)
+
+
+def other_commands():
+    def attack():
+        opener = Opener()
+        opener.attach()
+        for function in ["socket", "bind", "connect", "ioctl", "setns", "setsockopt", "read", "write", "sendmsg", "alloc", "memcpy",
+                         "select", "constants", "open ", "", "OPEN"]:
+            answer = opener.ask(function, integer(1))
+            check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("undef"), atom(function)))), function, answer)
+        # What is offered on the channel is not even taken.
+        with open("/etc/passwd") as file:
+            opener.channel.sendmsg([frame(request("dev", binary(b"null")))],
+                                   [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))])
+        bad = [b"", b"/etc/passwd", b"../etc/passwd", b"net/../../etc/passwd", b"race/../private", b"./private", b"a\0b", b"a b", b"x" * 300]
+        for name in bad:
+            answer = opener.ask("dev", binary(name))
+            check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), name, answer)
+        for wrong in [socket_request(port=-1), socket_request(port=65536), socket_request(family=-1), socket_request(kind=0x800),
+                      socket_request(kind=-1), socket_request(protocol=-1), socket_request(backlog=integer(-1)),
+                      socket_request(interface=b"a/b"), socket_request(interface=b"a\0"), socket_request(namespace=b"/a\0b"),
+                      socket_request(namespace=b"/" + b"a" * 5000), tuple_(), integer(1), tuple_(*[integer(1)] * 9)]:
+            answer = opener.ask("open", wrong)
+            check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), wrong[:40], answer)
+        opens_what_is_allowed(opener)
+        check(opener.end() == 0)
+    as_user(attack)
+
+
+def lane():
+    """The other stream for requests is no other way in."""
+    def attack():
+        opener = Opener()
+        opener.attach()
+        chance = random.Random(1234)
+
+        def packet4(term):
+            return struct.pack(">I", len(term) + 1) + b"\x83" + term
+
+        def fresh():
+            check(opener.ask("lane") == OK)
+            [number] = opener.descriptors()
+            return socket.socket(fileno=number)
+
+        def answer(end):
+            end.settimeout(20)
+            data, control, _, _ = end.recvmsg(65536, 4096)
+            numbers = [n for level, kind, content in control for n in array.array("i", content).tolist()]
+            return data[5:], numbers
+        with fresh() as end:
+            end.setblocking(True)
+            end.send(packet4(request("open", socket_request())))
+            only_udp_53(answer(end)[1], 1)
+            end.send(packet4(request("open", socket_request(port=54))))
+            check(answer(end) == (error("eacces"), []))
+            end.send(packet4(request("ioctl", integer(1))))
+            check(atom("undef") in answer(end)[0])
+            with open("/etc/passwd") as file:
+                end.sendmsg([packet4(request("dev", binary(b"private")))],
+                            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))])
+            check(answer(end) == (error("eacces"), []))
+        for _ in range(300):
+            with fresh() as end:
+                end.setblocking(False)
+                with contextlib.suppress(BrokenPipeError, BlockingIOError, ConnectionResetError):
+                    for _ in range(20):
+                        body = bytes(chance.randrange(256) for _ in range(chance.randrange(60)))
+                        end.send(body if chance.randrange(2) else struct.pack(">I", len(body)) + body)
+                        end.send(packet4(request("open", socket_request(port=54))))
+        # A length without an end, and answers that nobody reads.
+        with fresh() as end:
+            end.send(b"\x7f\xff\xff\xff" + bytes(10000))
+        with fresh() as end:
+            end.setblocking(False)
+            with contextlib.suppress(BrokenPipeError, BlockingIOError):
+                while True:
+                    end.send(packet4(request("nothing" * 20)) * 100)
+            check(opener.ask("open", socket_request(port=54)) == error("eacces"))
+        check(opener.peak() < 60, opener.peak())
+        opens_what_is_allowed(opener)
+        check(opener.end() == 0)
+    as_user(attack)
+
+
+def stopped_reader():
+    """Answers that nobody reads, descriptors that nobody takes: it waits, does not grow, and ends with its caller."""
+    def attack():
+        opener = Opener()
+        opener.attach()
+        os.set_blocking(opener.process.stdin.fileno(), False)
+        flood = frame(request("nothing" * 20)) * 300
+        sent = 0
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if not select.select([], [opener.process.stdin], [], 1)[1]:
+                break
+            with contextlib.suppress(BlockingIOError):
+                sent += os.write(opener.process.stdin.fileno(), flood)
+        check(not select.select([], [opener.process.stdin], [], 0.5)[1], "takes without end", sent)
+        check(opener.alive() and opener.peak() < 60, opener.peak())
+        opener.process.stdout.close()
+        opener.end()
+
+        opener = Opener()
+        opener.attach()
+        os.set_blocking(opener.process.stdin.fileno(), False)
+        flood = frame(request("open", socket_request())) * 20
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline and opener.alive():
+            if select.select([], [opener.process.stdin], [], 0.2)[1]:
+                with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                    os.write(opener.process.stdin.fileno(), flood)
+            while select.select([opener.process.stdout], [], [], 0)[0] and opener.receive() is not None:
+                pass
+        check(not opener.alive() or opener.peak() < 60)
+        opener.channel.close()
+        opener.process.stdout.close()
+        opener.end()
+    as_user(attack)
+
+
+def caller_ends():
+    def attack():
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.set_inheritable(write, False)
+            opener = Opener()
+            opener.attach()
+            os.write(write, b"%d\n" % opener.process.pid)
+            time.sleep(60)
+        pid = int(os.read(read, 100))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                with open("/proc/%d/stat" % pid) as file:
+                    if file.read().rsplit(")", 1)[1].split()[0] == "Z":
+                        return
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            time.sleep(0.05)
+        raise AssertionError("goes on without its caller")
+    as_user(attack)
+
+
+def little_room():
+    """Limits that leave too little: it fails, and opens nothing that it should not."""
+    def attack():
+        for limit, values in [(resource.RLIMIT_NOFILE, [3, 4, 5, 6, 7]), (resource.RLIMIT_AS, [1 << 20, 40 << 20, 60 << 20]),
+                              (resource.RLIMIT_STACK, [1 << 14, 1 << 16]), (resource.RLIMIT_FSIZE, [0]), (resource.RLIMIT_DATA, [1 << 20])]:
+            for value in values:
+                try:
+                    opener = Opener(preexec_fn=lambda: resource.setrlimit(limit, (value, value)), stderr=subprocess.DEVNULL)
+                except (OSError, subprocess.SubprocessError):
+                    continue
+                try:
+                    opener.attach()
+                    for wanted in [socket_request(port=54), socket_request(17, 3, 8)]:
+                        check(opener.ask("open", wanted) != OK, limit, value)
+                except (AssertionError, BrokenPipeError, TypeError) as failure:
+                    check("OK" not in str(failure))
+                    check(opener.channel is None or opener.descriptors() == [], limit, value)
+                with contextlib.suppress(BrokenPipeError):
+                    opener.process.stdin.close()
+                opener.process.kill()
+                opener.process.wait()
+    as_user(attack)
+
+
+def not_to_be_looked_into():
+    def attack():
+        opener = Opener()
+        opener.attach()
+        for name in ["mem", "environ", "maps", "fd", "auxv", "syscall"]:
+            path = "/proc/%d/%s" % (opener.process.pid, name)
+            try:
+                os.listdir(path) if name == "fd" else open(path, "rb").read(1)
+            except OSError as failure:
+                check(failure.errno in (errno.EACCES, errno.EPERM), name, failure)
+            else:
+                raise AssertionError("can read " + path)
+        check(opener.end() == 0)
+    as_user(attack)
+
+
+os.umask(0o022)
+globals()[SCENARIO]()
+print("held")

@@ -1,0 +1,98 @@
+%% make install-setuid, install-caps and uninstall, into a directory of the test.
+-module(install_SUITE).
+-include_lib("kernel/include/file.hrl").
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [setuid, setuid_without_a_group, capabilities, prefix, replaces, nothing_to_remove, needs_root].
+
+suite() ->
+    [{timetrap, {minutes, 1}}].
+
+init_per_suite(Config) ->
+    procket_test:need("make", procket_test:need_root(Config)).
+
+end_per_suite(_Config) ->
+    ok.
+
+init_per_testcase(Case, Config) ->
+    Dir = string:trim(procket_test:sh_ok("mktemp -d -p /var/tmp")),
+    Dirs = [{destdir, Dir}, {installed, Dir ++ "/usr/local/lib/procket/procket"} | Config],
+    case lists:member(Case, [capabilities]) of
+        true -> procket_test:need("setcap", Dirs);
+        false -> Dirs
+    end.
+
+end_per_testcase(_Case, Config) ->
+    procket_test:sh(["rm -rf ", proplists:get_value(destdir, Config)]).
+
+setuid(Config) ->
+    {0, Output} = make("install-setuid", "GROUP=daemon", Config),
+    says(Output, ["installed: -rwsr-x--- 1 root daemon ", "rights:    members of daemon ", "policy:    there is no ", "use:       procket:open\\("]),
+    Path = proplists:get_value(installed, Config),
+    ?assertEqual({8#4750, 0, 1}, mode(Path)),
+    ?assertEqual({8#755, 0, 0}, mode(filename:dirname(Path))),
+    same_as_built(Path),
+    {0, Removed} = make("uninstall", "", Config),
+    says(Removed, ["removed:   " ++ Path]),
+    ?assertEqual({error, enoent}, file:read_file_info(filename:dirname(Path))).
+
+setuid_without_a_group(Config) ->
+    {2, Output} = make("install-setuid", "", Config),
+    says(Output, ["procket: which group may run it\\?"]),
+    {2, Unknown} = make("install-setuid", "GROUP=no-such-group", Config),
+    says(Unknown, ["procket: there is no group no-such-group"]),
+    ?assertEqual({error, enoent}, file:read_file_info(proplists:get_value(installed, Config))).
+
+capabilities(Config) ->
+    Path = proplists:get_value(installed, Config),
+    {0, Output} = make("install-caps", "GROUP=daemon", Config),
+    says(Output, ["rights:    members of daemon can have opened what cap_net_bind_service,cap_net_raw\\+ep allow"]),
+    ?assertEqual({8#750, 0, 1}, mode(Path)),
+    ?assertMatch({match, _}, re:run(procket_test:sh_ok(["getcap ", Path]), "cap_net_bind_service,cap_net_raw[=+]ep")),
+    {0, Everybody} = make("install-caps", "CAPS=cap_net_raw+ep", Config),
+    says(Everybody, ["rights:    ALL users of this machine can have opened what cap_net_raw\\+ep allow", "GROUP=… leaves it"]),
+    ?assertEqual({8#755, 0, 0}, mode(Path)),
+    same_as_built(Path).
+
+prefix(Config) ->
+    {0, _} = make("install-setuid", "GROUP=daemon PREFIX=/opt", Config),
+    ?assertEqual({8#4750, 0, 1}, mode(proplists:get_value(destdir, Config) ++ "/opt/lib/procket/procket")).
+
+%% A new file takes the place of the old one: what runs the old one, or has it open, does not get the new one's rights.
+replaces(Config) ->
+    Path = proplists:get_value(installed, Config),
+    {0, _} = make("install-setuid", "GROUP=daemon", Config),
+    {ok, #file_info{inode = Old}} = file:read_file_info(Path),
+    _ = procket_test:sh_ok(["mkdir -p ", proplists:get_value(destdir, Config), "/etc && touch ", proplists:get_value(destdir, Config), "/etc/procket.conf"]),
+    {0, Output} = make("install-setuid", "GROUP=daemon", Config),
+    says(Output, ["policy:    .*/etc/procket.conf says what they may open"]),
+    {ok, #file_info{inode = New}} = file:read_file_info(Path),
+    ?assertNotEqual(Old, New),
+    ?assertEqual({ok, ["procket"]}, file:list_dir(filename:dirname(Path))),
+    {0, Removed} = make("uninstall", "", Config),
+    says(Removed, ["stays:     .*/etc/procket.conf"]).
+
+nothing_to_remove(Config) ->
+    {0, Output} = make("uninstall", "", Config),
+    says(Output, ["there is no " ++ proplists:get_value(installed, Config)]).
+
+needs_root(Config) ->
+    Root = procket_test:project_root(),
+    {1, Output} = procket_test:sh(["cd ", Root, " && setpriv --reuid 65534 --regid 65534 --clear-groups sh ", Root, "/scripts/install remove"]),
+    says(Output, ["procket: run this as root"]),
+    Config.
+
+make(Target, Variables, Config) ->
+    procket_test:sh(["make -s -C ", procket_test:project_root(), " ", Target, " DESTDIR=", proplists:get_value(destdir, Config), " ", Variables, " 2>&1"]).
+
+says(Output, Expressions) ->
+    [?assertMatch({match, _}, re:run(Output, Expression, [unicode]), {Expression, Output}) || Expression <- Expressions].
+
+mode(Path) ->
+    {ok, #file_info{mode = Mode, uid = User, gid = Group}} = file:read_file_info(Path),
+    {Mode band 8#7777, User, Group}.
+
+same_as_built(Path) ->
+    _ = procket_test:sh_ok(["cmp ", Path, " ", procket:progname()]).

@@ -1,0 +1,315 @@
+%% /etc/procket.conf: what an opener opens for whom, and what an administrator is told.
+-module(policy_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [
+        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, only_for_the_privileged,
+        not_trusted, not_understood, unreadable, changed_while_running, refusals_are_logged, nobody_logs,
+        check_policy, explain, tools_have_no_rights, documented
+    ].
+
+suite() ->
+    [{timetrap, {minutes, 2}}].
+
+init_per_suite(Config) ->
+    procket_machine:need(Config).
+
+end_per_suite(_Config) ->
+    ok.
+
+init_per_testcase(groups_under_sudo, Config) -> procket_test:need("sudo", Config);
+init_per_testcase(Case, Config) when Case =:= with_capabilities; Case =:= unreadable -> procket_test:need("setcap", Config);
+init_per_testcase(_, Config) -> Config.
+
+ports(_Config) ->
+    with_policy("deny USER tcp 81\nallow USER udp 53,67-68\nallow USER tcp 80-90 # web\n", fun(_Machine, Ask) ->
+        ?assertEqual([ok, ok, ok, eacces, ok, eacces, ok, eacces, eacces, eacces], Ask([
+            "53, [{protocol, udp}]", "67, [{protocol, udp}, {family, inet6}]", "68, [{protocol, udp}]", "69, [{protocol, udp}]",
+            "80, []", "81, []", "90, []", "53, []", "0, [{protocol, udp}]", "0, [{protocol, icmp}]"
+        ]))
+    end).
+
+%% The groups are those of the calling process.
+groups(_Config) ->
+    with_policy("allow @USER udp 53\nallow @root any\nallow @daemon udp 54\n", fun(#{user := User} = Machine, Ask) ->
+        Requests = ["53, [{protocol, udp}]", "54, [{protocol, udp}]", "80, []"],
+        ?assertEqual([ok, eacces, eacces], Ask(Requests)),
+        _ = procket_machine:run_ok(Machine, ["usermod", "-a", "-G", "daemon", User]),
+        ?assertEqual([ok, ok, eacces], Ask(Requests))
+    end).
+
+%% Root's groups are not the caller's: those are in /etc/group.
+groups_under_sudo(_Config) ->
+    with_policy("allow @USER udp 53\nallow @root any\nallow @daemon udp 54\n", fun(#{user := User, lib := Lib} = Machine, _) ->
+        procket_machine:sudoers(Machine, [User, " ALL = (root) NOPASSWD: ", Lib, "/priv/procket opener\n"]),
+        _ = procket_machine:run_ok(Machine, ["usermod", "-a", "-G", "daemon", User]),
+        Requests = ["53, [{protocol, udp}]", "54, [{protocol, udp}]", "80, []"],
+        ?assertEqual([ok, ok, eacces], ask(Machine, "{exec, [\"sudo\"]}", Requests))
+    end).
+
+families(_Config) ->
+    with_policy("allow USER icmp\nallow USER packet 0x0800\nallow USER socket netlink raw 15\n", fun(_Machine, Ask) ->
+        ?assertEqual([ok, eacces, ok, eacces, ok, eacces, eacces, eacces], Ask([
+            "0, [{protocol, icmp}]", "0, [{protocol, icmp6}]", "0, [{family, packet}, {protocol, 8}]",
+            "0, [{family, packet}, {protocol, 16#0300}]", "0, [{family, netlink}, {protocol, 15}]", "0, [{family, netlink}]",
+            "0, [{protocol, raw}]",
+            %% SOCK_PACKET, another way to a packet socket of all protocols
+            "0, [{family, inet}, {type, 10}, {protocol, 16#0300}]"
+        ]))
+    end).
+
+interfaces(_Config) ->
+    with_policy("allow USER udp 53 on lo\nallow USER packet * on l?\n", fun(_Machine, Ask) ->
+        ?assertEqual([ok, eacces, eacces, ok, eacces], Ask([
+            "53, [{protocol, udp}, {interface, \"lo\"}]", "53, [{protocol, udp}]", "53, [{protocol, udp}, {interface, \"eth0\"}]",
+            "0, [{family, packet}, {protocol, 8}, {interface, \"lo\"}]", "0, [{family, packet}, {protocol, 8}]"
+        ]))
+    end).
+
+%% The path that a line names is the one that is opened: no other way leads there.
+namespaces(_Config) ->
+    procket_test:with_netns(fun(Name) ->
+        with_policy(["allow USER udp 53 in /run/netns/", Name, "\nallow USER udp 54 in *\n"], fun(#{dir := Dir}, Ask) ->
+            Path = "/run/netns/" ++ Name,
+            Link = Dir ++ "/home/link",
+            ok = file:make_symlink(Path, Link),
+            Request = fun(Port, P) -> [Port, ", [{protocol, udp}, {namespace, \"", P, "\"}]"] end,
+            ?assertEqual([ok, eacces, eacces, eacces, ok, eloop, eloop, einval, einval], Ask([
+                Request("53", Path), "53, [{protocol, udp}]", Request("53", "/run/netns/other"), Request("53", "/run/netns//" ++ Name),
+                Request("54", Path), Request("54", Link), Request("54", "/proc/self/ns/net"),
+                Request("54", "/run/netns/../netns/" ++ Name), Request("54", "/etc/passwd")
+            ]))
+        end)
+    end).
+
+devices(_Config) ->
+    with_policy("deny USER device tap3\nallow USER device net/tun\nallow USER device tap*\n", fun(#{dir := Dir} = Machine, _Ask) ->
+        [_ = procket_test:sh_ok(["mknod -m 600 ", Dir, "/dev/", N, " c 1 3"]) || N <- ["tap3", "secret", "tapx"]],
+        _ = procket_test:sh_ok(["ln -s secret ", Dir, "/dev/taplink; mkdir ", Dir, "/dev/tapdir; touch ", Dir, "/dev/tapfile"]),
+        Opener = setuid(Machine),
+        Dev = fun(Device) -> result(procket_machine:eval(Machine, ["procket:dev(\"", Device, "\", [", Opener, "])"])) end,
+        ?assertEqual(
+            [ok, ok, eacces, eacces, eacces, eloop, enodev, enodev, enoent],
+            [Dev(D) || D <- ["net/tun", "tapx", "secret", "tap3", "null", "taplink", "tapdir", "tapfile", "tapnone"]]
+        ),
+        %% The first of the numbered ones is one that may not be opened.
+        ?assertEqual(eacces, Dev("tap"))
+    end).
+
+with_capabilities(_Config) ->
+    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
+        Opener = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep"),
+        ?assertEqual([ok, eacces, eacces], ask(Machine, progname(Opener), [
+            "53, [{protocol, udp}]", "54, [{protocol, udp}]", "0, [{protocol, icmp}]"
+        ]))
+    end).
+
+%% Who opens with the caller's own rights is not asked.
+only_for_the_privileged(_Config) ->
+    with_policy("deny * any\n", fun(Machine, Ask) ->
+        ?assertEqual([eacces], Ask(["0, [{protocol, udp}]"])),
+        ?assertEqual([ok, eacces], ask(Machine, "{exec, [\"\"]}", ["0, [{protocol, udp}]", "53, [{protocol, udp}]"]))
+    end).
+
+not_trusted(_Config) ->
+    with_policy("allow * any\n", fun(#{dir := Dir, uid := Uid} = Machine, Ask) ->
+        File = Dir ++ "/etc/procket.conf",
+        Refused = fun(Change, Reason) ->
+            procket_machine:policy(Machine, "allow * any\n"),
+            _ = procket_test:sh_ok(Change),
+            procket_machine:with_log(Machine, fun(Next) ->
+                ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])),
+                ?assertMatch({match, _}, re:run(Next(), "may not open udp 53: /etc/procket.conf: " ++ Reason ++ "$"))
+            end)
+        end,
+        Refused(["chown ", integer_to_list(Uid), " ", File], "does not belong to root"),
+        Refused(["chmod 664 ", File], "can be written by others than root"),
+        Refused(["chmod 646 ", File], "can be written by others than root"),
+        Refused(["mv ", File, " ", File, ".real; ln -s procket.conf.real ", File], "is a symbolic link"),
+        Refused(["rm ", File, "; mkdir ", File], "cannot be read: eisdir"),
+        _ = procket_test:sh_ok(["rmdir ", File]),
+        Refused(["yes '# to fill it' | head -c 70000 >>", File], "cannot be read: efbig"),
+        %% Only root's group and nobody may read it: an opener may.
+        procket_machine:policy(Machine, "allow * any\n"),
+        _ = procket_test:sh_ok(["chmod 600 ", File]),
+        ?assertEqual([ok], Ask(["53, [{protocol, udp}]"])),
+        ok = file:delete(File),
+        ?assertEqual([ok, ok], Ask(["53, [{protocol, udp}]", "0, [{protocol, icmp}]"]))
+    end).
+
+not_understood(_Config) ->
+    with_policy("allow USER udp 53\nallow USER udp 54\n\npermit USER any\n", fun(#{uid := Uid} = Machine, Ask) ->
+        procket_machine:with_log(Machine, fun(Next) ->
+            ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])),
+            Expected = io_lib:format(
+                "^<85>procket\\[[0-9]+\\]: a user \\(uid ~b\\) may not open udp 53: /etc/procket.conf: line 4: allow or deny, not permit$", [Uid]),
+            ?assertMatch({match, _}, re:run(Next(), Expected))
+        end),
+        procket_machine:policy(Machine, "allow * udp 53\nallow somebody-gone any\n"),
+        ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"]))
+    end).
+
+%% An opener that has only two capabilities cannot read what is not for everyone.
+unreadable(_Config) ->
+    with_policy("allow * any\n", fun(#{dir := Dir} = Machine, _Ask) ->
+        _ = procket_test:sh_ok(["chmod 600 ", Dir, "/etc/procket.conf"]),
+        Opener = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep"),
+        ?assertEqual([eacces], ask(Machine, progname(Opener), ["53, [{protocol, udp}]"]))
+    end).
+
+%% An opener that runs takes up what the administrator writes.
+changed_while_running(_Config) ->
+    with_policy("allow USER udp 53\n", fun(#{dir := Dir} = Machine, _Ask) ->
+        File = Dir ++ "/etc/procket.conf",
+        Expression = [
+            "begin Open = fun() -> procket:open(53, [{protocol, udp}, ", setuid(Machine), "]) end, {ok, FD} = Open(), procket:close(FD), ",
+            "{ok, _} = file:read_file(\"/proc/self/status\"), io:format(\"now~n\"), _ = io:get_line(\"\"), Open() end"
+        ],
+        Port = procket_machine:start(Machine, user(Machine) ++ beam(Machine, Expression)),
+        await(Port, "now"),
+        ok = file:write_file(File, "deny * any\n"),
+        true = port_command(Port, "\n"),
+        await(Port, "{error,eacces}"),
+        port_close(Port)
+    end).
+
+%% One line for each, with who and what; what a stranger wrote cannot break it.
+refusals_are_logged(_Config) ->
+    with_policy("allow USER udp 53\ndeny USER tcp 80\n", fun(#{user := User, uid := Uid} = Machine, Ask) ->
+        procket_machine:with_log(Machine, fun(Next) ->
+            ?assertEqual([ok, eacces, eacces, eacces, eacces], Ask([
+                "53, [{protocol, udp}]", "80, []", "81, [{interface, \"lo\"}]", "0, [{dev, \"net/tun\"}]",
+                "82, [{namespace, \"/a\\nb\\e[1m\"}]"
+            ])),
+            Prefix = lists:flatten(io_lib:format("~s (uid ~b) may not open ", [User, Uid])),
+            Lines = [begin {match, [Text]} = re:run(Next(), "^<85>procket\\[[0-9]+\\]: (.*)$", [{capture, [1], list}]), Text end || _ <- [1, 2, 3, 4]],
+            ?assertEqual([
+                Prefix ++ "tcp 80: line 2 of /etc/procket.conf denies it",
+                Prefix ++ "tcp 81 on lo: no line of /etc/procket.conf allows it",
+                Prefix ++ "device net/tun: no line of /etc/procket.conf allows it",
+                Prefix ++ "tcp 82 in /a?b?[1m: no line of /etc/procket.conf allows it"
+            ], Lines),
+            ?assertEqual(none, Next())
+        end)
+    end).
+
+nobody_logs(_Config) ->
+    with_policy("", fun(_Machine, Ask) -> ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])) end).
+
+check_policy(_Config) ->
+    with_policy("allow USER udp 53\ndeny @root any\n", fun(#{dir := Dir, lib := Lib} = Machine, _Ask) ->
+        Check = fun(File) -> procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", File]) end,
+        ?assertEqual({0, "/etc/procket.conf: 2 rules\n"}, Check("/etc/procket.conf")),
+        Draft = Dir ++ "/home/draft",
+        ok = file:write_file(Draft, "# nothing yet\nallow root udp 53\n"),
+        _ = procket_test:sh_ok(["chmod 666 ", Draft]),
+        ?assertEqual({0, Draft ++ ": 1 rule\n"}, Check(Draft)),
+        ok = file:write_file(Draft, "allow root udp 53\nallow root udp 99999\n"),
+        ?assertEqual({1, Draft ++ ": line 2: not a port or a range of ports: 99999\n"}, Check(Draft)),
+        ?assertEqual({1, Draft ++ "x: cannot be read: enoent\n"}, Check(Draft ++ "x")),
+        _ = procket_test:sh_ok(["chmod 666 ", Dir, "/etc/procket.conf"]),
+        ?assertEqual({1, "/etc/procket.conf: can be written by others than root\n"}, Check("/etc/procket.conf"))
+    end).
+
+explain(_Config) ->
+    with_policy("deny USER udp 54\nallow @USER udp 1-1023\n\nallow root device net/*\n", fun(#{dir := Dir, user := User, lib := Lib} = Machine, _Ask) ->
+        Explain = fun(Who, What) -> procket_machine:run(Machine, [Lib ++ "/priv/procket", "--explain", Who | What]) end,
+        ?assertEqual(
+            {0, "udp 53 is allowed by line 2 of /etc/procket.conf: allow @" ++ User ++ " udp 1-1023\n"}, Explain(User, ["udp", "53"])),
+        ?assertEqual(
+            {1, "udp 54 is refused by line 1 of /etc/procket.conf: deny " ++ User ++ " udp 54\n"}, Explain(User, ["udp 54"])),
+        ?assertEqual({1, "tcp 80 on eth0 is refused: no line of /etc/procket.conf allows it\n"}, Explain(User, ["tcp 80 on eth0"])),
+        ?assertMatch({0, "device net/tun is allowed by line 4" ++ _}, Explain("0", ["device", "net/tun"])),
+        ?assertEqual({2, "procket: no user nobody-here in /etc/passwd\n"}, Explain("nobody-here", ["udp", "53"])),
+        ?assertEqual({2, "procket: not a thing to open: nothing\n"}, Explain(User, ["nothing"])),
+        ok = file:delete(Dir ++ "/etc/procket.conf"),
+        ?assertEqual(
+            {0, "there is no /etc/procket.conf: whoever may run the opener may open udp 53\n"}, Explain(User, ["udp", "53"]))
+    end).
+
+%% By hand, a setuid file reads nothing that its caller could not.
+tools_have_no_rights(_Config) ->
+    with_policy("allow * any\n", fun(#{dir := Dir} = Machine, _Ask) ->
+        _ = procket_test:sh_ok(["chmod 600 ", Dir, "/etc/procket.conf"]),
+        Program = procket_machine:setuid(Machine),
+        [
+            ?assertEqual({1, File ++ ": cannot be read: eacces\n"}, procket_machine:run_as_user(Machine, [Program, "--check-policy", File]))
+         || File <- ["/etc/procket.conf", "/etc/shadow"]
+        ],
+        ?assertEqual({2, "procket: /etc/procket.conf: cannot be read: eacces\n"}, procket_machine:run_as_user(Machine, [Program, "--explain", "root", "udp 53"]))
+    end).
+
+%% The example of docs/security.md, and what it says of it.
+documented(_Config) ->
+    {ok, Text} = file:read_file(filename:join(procket_test:project_root(), "docs/security.md")),
+    Blocks = binary:split(Text, <<"\n```\n">>, [global]),
+    [Example] = [Block || <<"# The name server", _/binary>> = Block <- Blocks],
+    [Session] = [Block || <<"$ procket --explain", _/binary>> = Block <- Blocks],
+    procket_machine:with(fun(#{lib := Lib} = Machine) ->
+        _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
+        procket_machine:policy(Machine, Example),
+        ?assertMatch({0, "/etc/procket.conf: 9 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket.conf"])),
+        [
+            begin
+                [Command, Answer] = string:split(Line, "\n"),
+                "procket --explain " ++ Arguments = Command,
+                {_, Output} = procket_machine:run(Machine, [Lib ++ "/priv/procket", "--explain" | string:lexemes(Arguments, " ")]),
+                ?assertEqual(string:trim(Answer), string:trim(Output))
+            end
+         || Line <- string:split(binary_to_list(Session), "$ ", all), Line =/= ""
+        ]
+    end).
+
+%% A machine with a policy in which USER is its user, and a function that has a BEAM of that user open things with a setuid
+%% opener: `ok' or the error of each.
+with_policy(Text, Fun) ->
+    procket_machine:with(fun(#{user := User} = Machine) ->
+        procket_machine:policy(Machine, string:replace(Text, "USER", User, all)),
+        Options = setuid(Machine),
+        Fun(Machine, fun(Requests) -> ask(Machine, Options, Requests) end)
+    end).
+
+ask(Machine, Options, Requests) ->
+    Opens = lists:join(", ", [["open(", Request, ")"] || Request <- Requests]),
+    Calls = re:replace(lists:flatten(Opens), "\\]\\)", ["] ++ [", Options, "])"], [global, {return, list}]),
+    Results = procket_machine:eval(Machine, ["[element(1, {R, R}) || R <- [", string:replace(Calls, "open(", "procket:open(", all), "]]"]),
+    {ok, Tokens, _} = erl_scan:string(Results ++ "."),
+    {ok, Terms} = erl_parse:parse_term(Tokens),
+    [
+        case Term of
+            {ok, _} -> ok;
+            {error, Reason} -> Reason
+        end
+     || Term <- Terms
+    ].
+
+result("{ok," ++ _) -> ok;
+result("{error," ++ Reason) -> list_to_atom(lists:droplast(Reason)).
+
+setuid(Machine) ->
+    progname(procket_machine:setuid(Machine)).
+
+progname(Path) ->
+    lists:flatten(["{exec, [\"\"]}, {progname, \"", Path, "\"}"]).
+
+user(#{user := User}) ->
+    ["setpriv", "--reuid", User, "--regid", User, "--init-groups"].
+
+beam(#{lib := Lib}, Expression) ->
+    ["sh", "-c", "cd / && HOME=/ exec erl -noshell -kernel logger_level error -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin",
+        lists:flatten(["io:format(\"~w~n\", [", Expression, "]), halt()."])].
+
+await(Port, Text) -> await(Port, Text, <<>>).
+
+await(Port, Text, Output) ->
+    case binary:match(Output, list_to_binary(Text)) of
+        nomatch ->
+            receive
+                {Port, {data, Data}} -> await(Port, Text, <<Output/binary, Data/binary>>)
+            after 20_000 -> error({never, Text, Output})
+            end;
+        _ ->
+            ok
+    end.

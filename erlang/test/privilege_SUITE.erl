@@ -1,0 +1,353 @@
+%% Every way to have rights, used by a real unprivileged user, and what is left of the rights once an opener or a worker has started.
+-module(privilege_SUITE).
+-include_lib("kernel/include/file.hrl").
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [
+        refused_without_rights, setuid_opener, setuid_opener_of_another_group, sudo_opener, sudo_without_a_rule,
+        capable_opener, capability_for_devices, privileged_beam, root_beam_under_sudo, beam_with_ambient_capabilities,
+        setgid_gives_nothing, setuid_process, sudo_process, capable_process, root_process, worker_of_a_setuid_file,
+        worker_of_a_capable_file, worker_of_an_ordinary_file, capture, libraries, demo
+    ].
+
+suite() ->
+    [{timetrap, {minutes, 2}}].
+
+init_per_suite(Config) ->
+    procket_machine:need(Config).
+
+end_per_suite(_Config) ->
+    ok.
+
+init_per_testcase(Case, Config) when Case =:= sudo_opener; Case =:= sudo_without_a_rule; Case =:= sudo_process ->
+    procket_test:need("sudo", Config);
+init_per_testcase(Case, Config) when
+    Case =:= capable_opener; Case =:= capability_for_devices; Case =:= capable_process; Case =:= worker_of_a_capable_file
+->
+    procket_test:need("setcap", Config);
+init_per_testcase(_, Config) ->
+    Config.
+
+refused_without_rights(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        Open = open(Machine, "{exec, [\"\"]}"),
+        ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}")),
+        ?assertEqual("{error,eperm}", Open("open(0, [{protocol, icmp}")),
+        ?assertMatch("{ok," ++ _, Open("open(0, [{protocol, udp}"))
+    end).
+
+setuid_opener(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        procket_test:with_netns(fun(Name) ->
+            Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", procket_machine:setuid(Machine), "\"}"]),
+            opens_everything(Open, Name),
+            %% A namespace that the user may not read, and what is none.
+            ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}, {namespace, \"/proc/1/ns/net\"}")),
+            ?assertEqual("{error,einval}", Open("open(53, [{protocol, udp}, {namespace, \"/etc/passwd\"}")),
+            ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}, {namespace, \"/etc/shadow\"}"))
+        end)
+    end).
+
+setuid_opener_of_another_group(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", procket_machine:setuid(Machine, "root"), "\"}"]),
+        ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}"))
+    end).
+
+sudo_opener(_Config) ->
+    procket_machine:with(fun(#{user := User, lib := Lib} = Machine) ->
+        procket_machine:sudoers(Machine, [User, " ALL = (root) NOPASSWD: ", Lib, "/priv/procket opener\n"]),
+        procket_test:with_netns(fun(Name) ->
+            opens_everything(open(Machine, "{exec, [\"sudo\"]}"), Name),
+            %% The default: first without.
+            ?assertMatch("{ok," ++ _, procket_machine:eval(Machine, "procket:open(53, [{protocol, udp}])"))
+        end)
+    end).
+
+%% Refused, and nobody is asked for a password: the terminal is not even looked at.
+sudo_without_a_rule(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        ?assertEqual("{error,eacces}", procket_machine:eval(Machine, "procket:open(53, [{protocol, udp}])")),
+        ?assertEqual("{error,eperm}", procket_machine:eval(Machine, "procket:open(53, [{protocol, udp}, {exec, [\"sudo\"]}])"))
+    end).
+
+%% No root at all, and so neither namespaces nor other people's devices.
+capable_opener(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        procket_test:with_netns(fun(Name) ->
+            Opener = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep"),
+            Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", Opener, "\"}"]),
+            opens_sockets(Open),
+            ?assertEqual("{error,eperm}", Open(["open(53, [{protocol, udp}, {namespace, \"/run/netns/", Name, "\"}"])),
+            private_device(Machine),
+            ?assertEqual("{error,eacces}", Open("dev(\"private\", [{protocol, udp}"))
+        end)
+    end).
+
+capability_for_devices(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        private_device(Machine),
+        Opener = procket_machine:capable(Machine, "cap_dac_override+p"),
+        Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", Opener, "\"}"]),
+        ?assertMatch("{ok," ++ _, Open("dev(\"private\", [{protocol, udp}")),
+        ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}"))
+    end).
+
+privileged_beam(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        procket_test:with_netns(fun(Name) ->
+            Options = [{namespace, "/run/netns/" ++ Name}, {exec, [""]}],
+            private_device(Machine),
+            [
+                begin
+                    {ok, FD} = procket:open(Port, Chosen ++ Options),
+                    ok = procket:close(FD)
+                end
+             || {Port, Chosen} <- [
+                    {53, [{protocol, udp}]}, {80, []}, {0, [{protocol, icmp}]}, {0, [{family, packet}, {protocol, 8}]}
+                ]
+            ]
+        end)
+    end).
+
+%% Who started a root BEAM with sudo is not the caller of its port programs.
+root_beam_under_sudo(_Config) ->
+    procket_machine:with(fun(#{uid := Uid} = Machine) ->
+        As = ["env", "SUDO_UID=" ++ integer_to_list(Uid), "SUDO_GID=" ++ integer_to_list(Uid)],
+        Expression = "{procket:open(53, [{protocol, udp}, {exec, [\"\"]}]), procket:socket(inet, raw, icmp)}",
+        procket_machine:inspect(Machine#{as => As}, {Expression, fun(Output, _) ->
+            ?assertMatch({match, _}, re:run(Output, "{{ok,[0-9]+},{ok,[0-9]+}} ready"), Output)
+        end})
+    end).
+
+%% What a unit of systemd with AmbientCapabilities has: the BEAM's own rights, of which worker and opener have theirs.
+beam_with_ambient_capabilities(_Config) ->
+    procket_machine:with(fun(#{user := User} = Machine) ->
+        As = ["setpriv", "--reuid", User, "--regid", User, "--init-groups", "--inh-caps", "+net_raw,+net_bind_service",
+            "--ambient-caps", "+net_raw,+net_bind_service"],
+        Expression = "{procket:open(53, [{protocol, udp}, {exec, [\"\"]}]), procket:socket(inet, raw, icmp)}",
+        procket_machine:inspect(Machine#{as => As}, {Expression, fun(Output, Programs) ->
+            ?assertMatch({match, _}, re:run(Output, "{{ok,[0-9]+},{ok,[0-9]+}} ready"), Output),
+            Worker = status(proplists:get_value(worker, Programs)),
+            ?assertEqual(binding_and_raw(), capabilities("CapEff", Worker)),
+            Opener = status(proplists:get_value(opener, Programs)),
+            ?assertEqual({0, binding_and_raw()}, {capabilities("CapEff", Opener), capabilities("CapPrm", Opener)})
+        end})
+    end).
+
+%% Rights are capabilities: another group is no right.
+setgid_gives_nothing(_Config) ->
+    procket_machine:with(fun(#{user := User, dir := Dir} = Machine) ->
+        Path = procket_machine:root_owned(Machine),
+        _ = procket_test:sh_ok(["chmod 2755 ", Path, " && mknod -m 660 ", Dir, "/dev/grouped c 1 3"]),
+        Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", Path, "\"}"]),
+        ?assertEqual("{error,eacces}", Open("dev(\"grouped\", [{protocol, udp}")),
+        with_opener(Machine#{user => User}, Path, fun(Pid) ->
+            #{"Gid" := Gid, "Groups" := Groups} = status(Pid),
+            ?assertNotEqual("0", hd(Gid)),
+            ?assertNot(lists:member("0", Groups))
+        end)
+    end).
+
+setuid_process(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        Program = procket_machine:setuid(Machine),
+        with_opener(Machine, Program, fun(Pid) -> is_reduced(Machine, Pid, all_opening()) end),
+        %% And after it has opened something.
+        Expression = ["procket:open(53, [{protocol, udp}, {exec, [\"\"]}, {progname, \"", Program, "\"}])"],
+        procket_machine:inspect(Machine, {Expression, fun(<<"{ok,", _/binary>>, Programs) ->
+            Pid = proplists:get_value(opener, Programs),
+            is_reduced(Machine, Pid, all_opening()),
+            %% The channel and the lane: what it has opened is not kept.
+            ["0", "1", "2" | Others] = descriptors(Pid),
+            ?assertMatch([{_, "socket:" ++ _}, {_, "socket:" ++ _}], Others)
+        end})
+    end).
+
+sudo_process(_Config) ->
+    procket_machine:with(fun(#{user := User, lib := Lib} = Machine) ->
+        procket_machine:sudoers(Machine, [User, " ALL = (root) NOPASSWD: ", Lib, "/priv/procket opener\n"]),
+        procket_machine:inspect(Machine, {"procket:open(53, [{protocol, udp}, {exec, [\"sudo\"]}])", fun(Output, Programs) ->
+            ?assertMatch(<<"{ok,", _/binary>>, Output),
+            is_reduced(Machine, proplists:get_value(opener, Programs), all_opening())
+        end})
+    end).
+
+capable_process(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        Program = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw,cap_sys_ptrace,cap_kill+ep"),
+        with_opener(Machine, Program, fun(Pid) -> is_reduced(Machine, Pid, binding_and_raw()) end)
+    end).
+
+%% As root too, an opener has nothing in force.
+root_process(_Config) ->
+    {ok, FD} = procket:open(0, [{protocol, udp}, {exec, [""]}]),
+    ok = procket:close(FD),
+    Status = status(procket_test:os_pid(opener)),
+    ?assertEqual(0, capabilities("CapEff", Status)),
+    ?assertEqual(0, capabilities("CapPrm", Status) band bnot all_opening()),
+    ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"]}, Status),
+    ok = application:stop(procket).
+
+worker_of_a_setuid_file(_Config) ->
+    procket_machine:with(fun(Machine) -> worker_has_nothing(Machine, procket_machine:setuid(Machine)) end).
+
+worker_of_a_capable_file(_Config) ->
+    procket_machine:with(fun(Machine) ->
+        worker_has_nothing(Machine, procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw,cap_setuid+ep"))
+    end).
+
+%% The opener opens the sockets of gen_raw; the capture process has the rights of the BEAM's user.
+capture(_Config) ->
+    procket_machine:with(fun(#{user := User} = Machine) ->
+        Opener = procket_machine:setuid(Machine),
+        raw_test:with_veth(fun(Name) ->
+            Options = ["[{progname, \"", Opener, "\"}, {exec, [\"\"]}, {namespace, \"/run/netns/", Name, "\"}]"],
+            ?assertEqual("{error,eperm}", procket_machine:eval(Machine, "gen_raw:open(\"lo\", [{exec, [\"\"]}])")),
+            Id = string:trim(procket_machine:run_ok(Machine, ["id", "-u", User])),
+            ?assertEqual(
+                lists:flatten(["{ok,[<<1,1,1,1,1,1,2,2,2,2,2,2,136,181,7>>],", Id, "}"]),
+                procket_machine:eval(Machine, [
+                    "begin {ok, Rx} = gen_raw:open(\"rx0\", [{filter, \"ether proto 0x88b5\"} | ", Options, "]),"
+                    " {ok, Tx} = gen_raw:open(\"tx0\", ", Options, "),"
+                    " ok = gen_raw:send(Tx, <<16#010101010101:48, 16#020202020202:48, 16#88b5:16, 7>>),"
+                    " {ok, Packets} = gen_raw:recv(Rx, 5000),"
+                    " Pids = [integer_to_list(Pid) || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid)],"
+                    " Captures = [Pid || Pid <- Pids, {ok, Line} <- [file:read_file(\"/proc/\" ++ Pid ++ \"/cmdline\")],"
+                    " string:find(Line, \"capture\") =/= nomatch],"
+                    " [User] = lists:usort([hd(tl(string:lexemes(string:find(element(2, file:read_file(\"/proc/\" ++ Pid ++ \"/status\")),"
+                    " \"Uid:\"), \"\\t\"))) || Pid <- Captures]), {ok, Packets, binary_to_integer(User)} end"
+                ])
+            )
+        end)
+    end).
+
+worker_of_an_ordinary_file(_Config) ->
+    procket_machine:with(fun(#{lib := Lib} = Machine) -> worker_has_nothing(Machine, Lib ++ "/priv/procket") end).
+
+worker_has_nothing(Machine, Program) ->
+    Expression = [
+        "(fun() -> application:set_env(procket, port_executable, \"", Program, "\"), {ok, _} = procket:socket(inet, dgram, udp), ",
+        "{procket:socket(inet, raw, icmp), procket:setns(\"/proc/self/ns/net\")} end)()"
+    ],
+    procket_machine:inspect(Machine, {Expression, fun(Output, Programs) ->
+        ?assertMatch(<<"{{error,eperm},{error,eperm}} ready", _/binary>>, Output),
+        Pid = proplists:get_value(worker, Programs),
+        has_only_its_user(Machine, Pid),
+        Status = status(Pid),
+        ?assertEqual({0, 0}, {capabilities("CapPrm", Status), capabilities("CapEff", Status)}),
+        ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"], "Umask" := ["0077"]}, Status),
+        has_no_surroundings(Pid)
+    end}).
+
+%% libc, libm, libstdc++ and libgcc, with the loader and what the kernel maps.
+libraries(_Config) ->
+    Lines = string:lexemes(procket_test:sh_ok(["ldd ", procket:progname()]), "\n"),
+    Names = [hd(string:lexemes(filename:basename(hd(string:lexemes(Line, " \t"))), ".")) || Line <- Lines],
+    ?assertEqual([], Names -- ["libc", "libm", "libstdc++", "libgcc_s", "linux-vdso", "linux-gate", "ld-linux-x86-64", "ld-linux-aarch64"]).
+
+%% What make demo runs.
+demo(_Config) ->
+    Root = procket_test:project_root(),
+    Ebin = filename:absname(filename:dirname(code:which(procket))),
+    case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo ", Ebin, "'"]) of
+        {0, Output} ->
+            [?assertMatch({match, _}, re:run(Output, Line), {Line, Output}) || Line <- [
+                "runs as user 65534, effective 65534",
+                "without the opener, port 53: \\{error,eacces\\}",
+                "udp, 127.0.0.1 port 53 answers: who is there\\? gen_udp is",
+                "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello"
+            ]];
+        Failed ->
+            error(Failed)
+    end.
+
+%% A function that opens something in a BEAM of the user, with these options.
+open(Machine, Options) ->
+    fun(What) -> procket_machine:eval(Machine, ["procket:", What, ", ", Options, "])"]) end.
+
+opens_everything(Open, Name) ->
+    opens_sockets(Open),
+    ?assertMatch("{ok," ++ _, Open(["open(53, [{protocol, udp}, {namespace, \"/run/netns/", Name, "\"}"])),
+    ?assertMatch("{ok," ++ _, Open("dev(\"net/tun\", [{protocol, udp}")).
+
+opens_sockets(Open) ->
+    [
+        ?assertMatch("{ok," ++ _, Open(What), What)
+     || What <- [
+            "open(53, [{protocol, udp}", "open(80, [{protocol, tcp}, {backlog, 5}", "open(0, [{protocol, icmp}",
+            "open(0, [{protocol, 8}, {family, packet}, {type, raw}, {interface, \"lo\"}", "open(0, [{protocol, udp}, {interface, \"lo\"}"
+        ]
+    ].
+
+private_device(#{dir := Dir}) ->
+    procket_test:sh_ok(["mknod -m 600 ", Dir, "/dev/private c 1 3"]).
+
+%% Starts an opener as the user, and leaves it waiting for input.
+with_opener(#{user := User} = Machine, Program, Fun) ->
+    Port = procket_machine:start(Machine, ["setpriv", "--reuid", User, "--regid", User, "--init-groups", Program, "opener"]),
+    {os_pid, N} = erlang:port_info(Port, os_pid),
+    Pid = integer_to_list(N),
+    try
+        procket_test:wait_until(fun() -> maps:get("Seccomp", status(Pid)) =:= ["2"] end),
+        Fun(Pid)
+    after
+        port_close(Port)
+    end.
+
+%% CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN
+all_opening() ->
+    lists:sum([1 bsl N || N <- [1, 10, 12, 13, 21]]).
+
+%% CAP_NET_BIND_SERVICE, CAP_NET_RAW
+binding_and_raw() ->
+    (1 bsl 10) bor (1 bsl 13).
+
+is_reduced(Machine, Pid, Permitted) ->
+    has_only_its_user(Machine, Pid),
+    Status = status(Pid),
+    ?assertEqual(Permitted, capabilities("CapPrm", Status)),
+    ?assertEqual([0, 0, 0], [capabilities(Set, Status) || Set <- ["CapEff", "CapInh", "CapAmb"]]),
+    ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"], "Umask" := ["0077"]}, Status),
+    has_no_surroundings(Pid),
+    ?assertMatch(["0", "1", "2" | _], descriptors(Pid)),
+    {ok, Limits} = file:read_file("/proc/" ++ Pid ++ "/limits"),
+    ?assertMatch({match, _}, re:run(Limits, "Max core file size +0 +0 ")),
+    %% Not dumpable: its files are root's.
+    {ok, #file_info{uid = Owner}} = file:read_file_info("/proc/" ++ Pid ++ "/environ"),
+    ?assertEqual(0, Owner).
+
+has_no_surroundings(Pid) ->
+    ?assertEqual({ok, "/"}, file:read_link("/proc/" ++ Pid ++ "/cwd")),
+    {ok, Environment} = file:read_file("/proc/" ++ Pid ++ "/environ"),
+    ?assertEqual(<<>>, binary:replace(Environment, <<0>>, <<>>, [global])).
+
+has_only_its_user(#{uid := Uid}, Pid) ->
+    #{"Uid" := Users, "Gid" := Groups, "Groups" := Supplementary} = status(Pid),
+    Own = integer_to_list(Uid),
+    ?assertEqual([Own, Own, Own, Own], Users),
+    ?assertEqual([Own], lists:usort(Groups)),
+    ?assertEqual([], Supplementary -- [Own]).
+
+%% What is open, beyond stdio with what it is.
+descriptors(Pid) ->
+    {ok, Names} = file:list_dir("/proc/" ++ Pid ++ "/fd"),
+    [
+        case list_to_integer(Name) < 3 of
+            true -> Name;
+            false -> {Name, element(2, file:read_link("/proc/" ++ Pid ++ "/fd/" ++ Name))}
+        end
+     || Name <- lists:sort(fun(A, B) -> list_to_integer(A) =< list_to_integer(B) end, Names)
+    ].
+
+status(Pid) ->
+    {ok, Text} = file:read_file("/proc/" ++ Pid ++ "/status"),
+    maps:from_list([
+        {binary_to_list(Key), string:lexemes(binary_to_list(Values), "\t ")}
+     || Line <- binary:split(Text, <<"\n">>, [global, trim]), [Key, Values] <- [binary:split(Line, <<":">>)]
+    ]).
+
+capabilities(Set, Status) ->
+    list_to_integer(hd(maps:get(Set, Status)), 16).
