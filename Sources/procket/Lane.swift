@@ -76,9 +76,19 @@ struct Lane: ~Copyable {
   /// How much was taken: all, where there is nobody any more to take it.
   private mutating func write(_ bytes: UnsafeRawBufferPointer) -> Int {
     do throws(Errno) {
-      let count = try Messages.send(bytes, with: restDescriptors, over: number)
-      restDescriptors.removeAll()
-      return count
+      // What an answer brings is ahead of it, and no longer open here when it comes: a port that the BEAM closes is free.
+      let ahead = restDescriptors.count > 0 ? 1 : 0
+      if ahead > 0 {
+        _ = try Messages.send(UnsafeRawBufferPointer(rebasing: bytes.prefix(ahead)), with: restDescriptors, over: number)
+        restDescriptors.removeAll()
+      }
+      let behind = UnsafeRawBufferPointer(rebasing: bytes.dropFirst(ahead))
+      do throws(Errno) {
+        return ahead + (try Messages.send(behind, with: restDescriptors, over: number))
+      } catch {
+        guard error.rawValue == EAGAIN else { throw error }
+        return ahead
+      }
     } catch {
       if error.rawValue == EAGAIN { return 0 }
       close()

@@ -171,6 +171,8 @@ struct Server: ~Copyable {
     switch way {
     case .output:
       if outgoing.count > 0 { try Messages.send(outgoing, over: context.channel.number) }
+      // A port that the BEAM closes once it has the answer is free.
+      outgoing.removeAll()
       try context.answer.write(to: Self.output, id: id, with: &scratch)
     case .lane:
       context.sendOnLane(outgoing)

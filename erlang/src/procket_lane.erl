@@ -144,6 +144,14 @@ answer(Socket, Brings, Misses, Spins, Timeout) ->
             rest(Socket, Received, Timeout)
     end.
 
+soon(Socket, 0, Timeout) ->
+    receive_some(Socket, false, Timeout);
+soon(Socket, Spins, Timeout) ->
+    case receive_some(Socket, false, 0) of
+        {error, timeout} -> soon(Socket, Spins - 1, Timeout);
+        Received -> Received
+    end.
+
 receive_some(Socket, false, Timeout) ->
     case socket:recv(Socket, 0, [], Timeout) of
         {ok, Bytes} -> {ok, Bytes, []};
@@ -166,9 +174,10 @@ rest(Socket, {ok, <<Size:32, Begun/binary>>, FDs}, Timeout) ->
             lists:foreach(fun procket_fd:close/1, FDs),
             failed(Failed)
     end;
+%% Descriptors come with one byte; the others follow at once.
 rest(Socket, {ok, Begun, FDs}, Timeout) ->
-    case socket:recv(Socket, 4 - byte_size(Begun), [], Timeout) of
-        {ok, Bytes} ->
+    case soon(Socket, ?SPINS, Timeout) of
+        {ok, Bytes, []} ->
             rest(Socket, {ok, <<Begun/binary, Bytes/binary>>, FDs}, Timeout);
         Failed ->
             lists:foreach(fun procket_fd:close/1, FDs),

@@ -5,7 +5,7 @@
 
 all() ->
     [
-        udp_to_gen_udp, tcp_to_gen_tcp, udp_inet6, tcp_inet6, low_port, ip_as_string, type_alone,
+        port_is_given_back, udp_to_gen_udp, tcp_to_gen_tcp, udp_inet6, tcp_inet6, low_port, ip_as_string, type_alone,
         defaults, raw_icmp, packet_socket, netlink, local_socket,
         interface, interface_of_packet, namespace, namespace_left_again, namespace_bad,
         backlog, tun, device_numbered, device_missing, device_is_character_device,
@@ -23,6 +23,8 @@ init_per_suite(Config) ->
 end_per_suite(_Config) ->
     _ = application:stop(procket).
 
+init_per_testcase(port_is_given_back, Config) ->
+    procket_test:need("strace", Config);
 init_per_testcase(sudo_never_asks, Config) -> procket_test:need("sudo", Config);
 init_per_testcase(_, Config) -> Config.
 
@@ -396,3 +398,23 @@ protocol_name('IPV6-ICMP') -> icmp6;
 protocol_name('ipv6-icmp') -> icmp6;
 protocol_name(255) -> raw;
 protocol_name(Name) -> Name.
+
+%% What the opener has sent is no longer open there when it answers: a port that the BEAM closes can be bound again at once, also where
+%% the opener is slow to close. strace(1) makes it so.
+port_is_given_back(_Config) ->
+    Port = procket_test:free_port(udp),
+    Slow = "strace -qq -o /dev/null -e trace=close -e inject=close:delay_enter=20000",
+    try
+        [
+            begin
+                {ok, FD} = procket:open(Port, [{protocol, udp}, {exec, [Slow]}]),
+                ok = procket:close(FD),
+                {ok, Socket} = gen_udp:open(Port),
+                ok = gen_udp:close(Socket)
+            end
+         || _ <- lists:seq(1, 20)
+        ]
+    after
+        %% Other cases look for the one opener.
+        application:stop(procket)
+    end.
