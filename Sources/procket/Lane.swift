@@ -79,7 +79,8 @@ struct Lane: ~Copyable {
       // What an answer brings is ahead of it, and no longer open here when it comes: a port that the BEAM closes is free.
       let ahead = restDescriptors.count > 0 ? 1 : 0
       if ahead > 0 {
-        _ = try Messages.send(UnsafeRawBufferPointer(rebasing: bytes.prefix(ahead)), with: restDescriptors, over: number)
+        let first = UnsafeRawBufferPointer(rebasing: bytes.prefix(ahead))
+        _ = try Messages.send(first, with: restDescriptors, over: number)
         restDescriptors.removeAll()
       }
       let behind = UnsafeRawBufferPointer(rebasing: bytes.dropFirst(ahead))
