@@ -5,7 +5,7 @@
 
 all() ->
     [
-        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, only_for_the_privileged,
+        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, only_for_the_privileged,
         not_trusted, not_understood, unreadable, changed_while_running, refusals_are_logged, nobody_logs,
         check_policy, explain, tools_have_no_rights, documented
     ].
@@ -39,6 +39,17 @@ groups(_Config) ->
         _ = procket_machine:run_ok(Machine, ["usermod", "-a", "-G", "daemon", User]),
         ?assertEqual([ok, ok, eacces], Ask(Requests))
     end).
+
+%% gen_raw asks for two sockets.
+captures(_Config) ->
+    Open = fun(Text) ->
+        with_policy(Text, fun(Machine, _Ask) ->
+            procket_machine:eval(Machine, ["element(1, gen_raw:open(\"lo\", [", setuid(Machine), "]))"])
+        end)
+    end,
+    ?assertEqual("error", Open("allow USER packet 0x0800\nallow USER socket netlink raw 0\n")),
+    ?assertEqual("error", Open("allow USER packet 0\n")),
+    ?assertEqual("ok", Open("allow USER packet 0\nallow USER socket netlink raw 0\n")).
 
 %% Root's groups are not the caller's: those are in /etc/group.
 groups_under_sudo(_Config) ->
