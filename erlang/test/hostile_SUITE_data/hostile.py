@@ -565,6 +565,9 @@ def lane():
             end.settimeout(20)
             data, control, _, _ = end.recvmsg(65536, 4096)
             numbers = [n for level, kind, content in control for n in array.array("i", content).tolist()]
+            # Descriptors come ahead, with one byte.
+            while len(data) < 4 or len(data) < 4 + struct.unpack(">I", data[:4])[0]:
+                data += end.recv(65536)
             return data[5:], numbers
         with fresh() as end:
             end.setblocking(True)
