@@ -213,7 +213,9 @@ compile(Expression, LinkType, Snaplen) ->
     try open_port({spawn_executable, Path}, [{args, Args}, exit_status, binary, hide, in]) of
         Port -> collect(Port, <<>>)
     catch
-        error:enoent -> {error, {filter, "built without libpcap: expressions cannot be compiled, instructions can be given"}};
+        %% ENOTDIR: a path that leads into an archive.
+        error:Reason when Reason =:= enoent; Reason =:= enotdir ->
+            {error, {filter, lists:concat(["there is no ", Path, ", as where procket was built without libpcap: instructions can be given"])}};
         error:Reason when is_atom(Reason) -> {error, {filter, lists:concat(["cannot run ", Path, ": ", Reason])}}
     end.
 

@@ -32,7 +32,7 @@ checkout(Config) ->
     Clone = filename:join([Project, "_checkouts", "procket"]),
     _ = procket_test:sh_ok(["mkdir -p ", Project, "/_checkouts && ", clone(Config, Clone)]),
     %% What has been built already need not be built again for this.
-    _ = procket_test:sh_ok(["mkdir -p ", Clone, "/priv && cp -p ", procket:progname(), " ", Clone, "/priv/procket"]),
+    ok = procket_test:copy_executables(Clone),
     build_and_run(Project).
 
 git_dependency(Config) ->
@@ -46,10 +46,10 @@ package(Config) ->
     Project = project("package", Config, "[procket]"),
     Package = filename:join([Project, "_checkouts", "procket"]),
     _ = procket_test:sh_ok(["cd ", Root, " && scripts/package copy ", Package]),
-    Tracked = string:lexemes(procket_test:sh_ok(["git -C ", Root, " ls-files Sources Tests scripts erlang/src erlang/include erlang/examples"]), "\n"),
+    Tracked = string:lexemes(procket_test:sh_ok(["git -C ", Root, " ls-files Sources Tests Benchmarks scripts docs erlang/src erlang/include erlang/examples"]), "\n"),
     ?assertEqual([], [File || File <- Tracked, not filelib:is_file(filename:join(Package, File))]),
     _ = procket_test:sh_ok(["cd ", Package, " && swift package describe"]),
-    _ = procket_test:sh_ok(["mkdir -p ", Package, "/priv && cp -p ", procket:progname(), " ", Package, "/priv/procket"]),
+    ok = procket_test:copy_executables(Package),
     build_and_run(Project).
 
 clean(Config) ->

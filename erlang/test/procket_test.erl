@@ -3,7 +3,7 @@
 
 -export([need_root/1, need/2, run/2, sh/1, sh_ok/1]).
 -export([with_netns/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
--export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, project_root/0]).
+-export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
 need_root(Config) ->
@@ -168,6 +168,11 @@ copy_application(Dir) ->
 %% Copies the sources and the built port program, which then need not be built again.
 copy_sources(Dir) ->
     Root = project_root(),
-    _ = sh_ok(["mkdir -p ", Dir, "/priv && cd ", Root, " && git ls-files -co --exclude-standard | tar -c -T - | tar -x -C ", Dir,
-        " && cp -p priv/procket ", Dir, "/priv/procket"]),
+    _ = sh_ok(["mkdir -p ", Dir, " && cd ", Root, " && git ls-files -co --exclude-standard | tar -c -T - | tar -x -C ", Dir]),
+    ok = copy_executables(Dir),
     Dir.
+
+%% The port program, and the compiler of filters where there is one, newer than the sources that are there.
+copy_executables(Dir) ->
+    _ = sh_ok(["mkdir -p ", Dir, "/priv && cp ", procket:progname(), "* ", Dir, "/priv/"]),
+    ok.

@@ -44,9 +44,11 @@ build(Dir, Config) ->
 
 release(Config) ->
     Installed = proplists:get_value(installed, Config),
-    {Program, Result} = served(in_sandbox([Installed, "/bin/served foreground"])),
+    Output = in_sandbox([Installed, "/bin/served foreground"]),
+    {Program, Result} = served(Output),
     ?assertEqual(Installed ++ "/lib/procket-1.0.0/priv/procket", Program),
-    ?assertMatch("{ok," ++ _, Result).
+    ?assertMatch("{ok," ++ _, Result),
+    filtered(Output).
 
 %% In the foreground a release is the process that a service manager started.
 release_is_passed_descriptors(Config) ->
@@ -58,24 +60,30 @@ release_is_passed_descriptors(Config) ->
 release_with_configuration(Config) ->
     Dir = proplists:get_value(dir, Config),
     Moved = Dir ++ "/moved",
-    _ = procket_test:sh_ok(["cp -r ", proplists:get_value(installed, Config), " ", Moved, " && mv ", Moved, "/lib/procket-1.0.0/priv/procket ", Dir, "/elsewhere"]),
+    _ = procket_test:sh_ok(["cp -r ", proplists:get_value(installed, Config), " ", Moved, " && mkdir ", Dir, "/elsewhere && mv ", Moved, "/lib/procket-1.0.0/priv/procket* ", Dir, "/elsewhere/"]),
     Missing = in_sandbox([Moved, "/bin/served foreground"]),
     ?assertMatch({match, _}, re:run(Missing, "lib/procket-1.0.0/priv/procket cannot be run: enoent .*port_executable")),
     ?assertMatch({_, "{error,enoent}"}, served(Missing)),
     [Settings] = filelib:wildcard(Moved ++ "/releases/1/sys.config"),
-    ok = file:write_file(Settings, ["[{procket, [{port_executable, \"", Dir, "/elsewhere\"}]}].\n"]),
-    ?assertMatch({_, "{ok," ++ _}, served(in_sandbox([Moved, "/bin/served foreground"]))).
+    ok = file:write_file(Settings, ["[{procket, [{port_executable, \"", Dir, "/elsewhere/procket\"}]}].\n"]),
+    Output = in_sandbox([Moved, "/bin/served foreground"]),
+    ?assertMatch({_, "{ok," ++ _}, served(Output)),
+    filtered(Output).
 
-%% What a container gives: a read-only file system, /dev/shm, a user without rights, and one capability.
+%% What a container gives: a read-only file system, /dev/shm, a user without rights, and two capabilities.
 container(Config) ->
-    Lists = ["--no-new-privs" | [[" --", List, "=-all,+net_bind_service"] || List <- ["bounding-set", "inh-caps", "ambient-caps"]]],
-    ?assertMatch({_, "{ok," ++ _}, served(in_container("", Lists, Config))).
+    Lists = ["--no-new-privs" | [[" --", List, "=-all,+net_bind_service,+net_raw"] || List <- ["bounding-set", "inh-caps", "ambient-caps"]]],
+    Output = in_container("", Lists, Config),
+    ?assertMatch({_, "{ok," ++ _}, served(Output)),
+    filtered(Output).
 
-%% The container has the capability, its user does not, and the executable brings it.
+%% The container has the capabilities, its user does not, and the executable brings them.
 container_with_file_capabilities(Config) ->
-    Setcap = ["setcap cap_net_bind_service+ep ", proplists:get_value(installed, Config), "/lib/procket-1.0.0/priv/procket && "],
-    Lists = "--bounding-set=-all,+net_bind_service --inh-caps=-all --ambient-caps=-all",
-    ?assertMatch({_, "{ok," ++ _}, served(in_container(Setcap, Lists, Config))),
+    Setcap = ["setcap cap_net_bind_service,cap_net_raw+ep ", proplists:get_value(installed, Config), "/lib/procket-1.0.0/priv/procket && "],
+    Lists = "--bounding-set=-all,+net_bind_service,+net_raw --inh-caps=-all --ambient-caps=-all",
+    Output = in_container(Setcap, Lists, Config),
+    ?assertMatch({_, "{ok," ++ _}, served(Output)),
+    filtered(Output),
     _ = procket_test:sh_ok(["setcap -r ", proplists:get_value(installed, Config), "/lib/procket-1.0.0/priv/procket"]).
 
 container_without_capabilities(Config) ->
@@ -110,7 +118,9 @@ escript(Config) ->
     Inside = in_sandbox(Escript),
     ?assertMatch({match, _}, re:run(Inside, "served/procket/priv/procket cannot be run: enoent .*port_executable")),
     ?assertMatch({_, "{error,enoent}"}, served(Inside)),
-    ?assertMatch({_, "{ok," ++ _}, served(in_sandbox([Escript, " ", procket:progname()]))).
+    Outside = in_sandbox([Escript, " ", procket:progname()]),
+    ?assertMatch({_, "{ok," ++ _}, served(Outside)),
+    filtered(Outside).
 
 %% systemd's own check of the example, with an executable where the unit says.
 systemd_unit(Config) ->
@@ -148,6 +158,12 @@ mix(Dir, Line) ->
 served(Output) ->
     {match, [Program, Result]} = re:run(Output, "^(\\S+) ({(?:ok|error),\\S+})$", [multiline, {capture, all_but_first, list}]),
     {Program, Result}.
+
+%% A filter expression is compiled where the port program has its compiler beside it; else its absence is said.
+filtered(Output) ->
+    Expected = case filelib:is_regular(procket_command:filter()) of true -> "{ok,"; false -> "{error,{filter,\"there is no " end,
+    {match, [Result]} = re:run(Output, "^filtered: (.*)$", [multiline, {capture, all_but_first, list}]),
+    ?assertNotEqual(nomatch, string:prefix(Result, Expected), Result).
 
 %% In a mount and a network namespace of its own, where port 53 is free.
 in_sandbox(Line) ->
