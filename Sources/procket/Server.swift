@@ -114,52 +114,34 @@ struct Server: ~Copyable {
     _ frame: Intake.Frame, _ descriptors: consuming Descriptors, _ way: Way
   ) throws(Errno) {
     context.counters.received += frame.bytes.count
-    var reader: TermReader
-    do {
-      reader = try TermReader(checking: frame.bytes)
-    } catch {
-      context.answer.begin(id: nil)
-      if case .malformed(let offset) = error { context.answer.failTerm(at: offset) }
+    guard let request = Request(frame.bytes, otherwise: &context.answer) else {
       return try send(id: nil, Descriptors(), way)
     }
-    let id: UnsafeRawBufferPointer
-    let function: String
-    do {
-      guard try reader.tupleHeader() == 3 else { throw TermReader.Failure.mismatch }
-      id = try reader.raw()
-      guard TermReader.isIdentifier(id) else { throw TermReader.Failure.mismatch }
-      function = try reader.atom()
-    } catch {
-      context.answer.begin(id: nil)
-      context.answer.fail(.name("badrequest"), function: "")
-      return try send(id: nil, Descriptors(), way)
-    }
-    if function == "part", way == .output { return try assemble(id, reader, descriptors, lost: frame.lost) }
-    context.answer.begin(id: id)
+    if request.function == "part", way == .output { return try assemble(request, descriptors, lost: frame.lost) }
+    context.answer.begin(id: request.id)
     if frame.lost {
-      context.answer.fail(.code(EMFILE), function: function)
-      return try send(id: id, Descriptors(), way)
+      context.answer.fail(.code(EMFILE), function: request.function)
+      return try send(id: request.id, Descriptors(), way)
     }
-    try call(function, id, reader, descriptors, way)
+    try call(request, descriptors, way)
   }
 
   private mutating func call(
-    _ function: String, _ id: UnsafeRawBufferPointer, _ arguments: TermReader, _ descriptors: consuming Descriptors,
-    _ way: Way
+    _ request: Request, _ descriptors: consuming Descriptors, _ way: Way
   ) throws(Errno) {
-    guard arguments.isList else {
-      context.answer.fail(.name("badrequest"), function: function)
-      return try send(id: id, Descriptors(), way)
+    guard request.arguments.isList else {
+      context.answer.fail(.name("badrequest"), function: request.function)
+      return try send(id: request.id, Descriptors(), way)
     }
-    var call = Call(id: id, arguments: arguments, descriptors: descriptors.numbers)
-    Commands.run(function, &call, &context)
+    var call = Call(id: request.id, arguments: request.arguments, descriptors: descriptors.numbers)
+    Commands.run(request.function, &call, &context)
     if context.answer.isTooLong {
-      context.answer.fail(.code(EMSGSIZE), function: function)
+      context.answer.fail(.code(EMSGSIZE), function: request.function)
       call.outgoing.removeAll()
     }
     // What came along is closed before the answer: nobody finds it open behind their back.
     descriptors.removeAll()
-    try send(id: id, call.outgoing.takeAll(), way)
+    try send(id: request.id, call.outgoing.takeAll(), way)
   }
 
   /// Sends the answer, and ahead of it or with it the descriptors that it brings.
@@ -180,32 +162,21 @@ struct Server: ~Copyable {
   }
 
   private mutating func assemble(
-    _ id: UnsafeRawBufferPointer, _ arguments: TermReader, _ descriptors: consuming Descriptors, lost: Bool
+    _ request: Request, _ descriptors: consuming Descriptors, lost: Bool
   ) throws(Errno) {
-    var reader = arguments
     let came = Came(descriptors)
-    let failure: Failure
-    do {
-      guard reader.isList, try reader.listHeader() == 3 else { throw TermReader.Failure.mismatch }
-      let whole = try parts.add(
-        id: id, offset: try reader.integer(), total: try reader.integer(), chunk: try reader.binary(), keeping: came)
-      guard let whole else { return }
-      try whole.bytes.withBytes { (bytes) throws(Errno) in
-        try serve(Intake.Frame(whole: bytes), whole.kept.descriptors.takeAll(), .output)
-      }
-      return
-    } catch let error as Errno {
-      throw error
-    } catch Parts.Failure.unexpected(let offset) {
-      failure = .part(offset: offset)
-    } catch Parts.Failure.noRoom {
-      failure = .code(ENOMEM)
+    let whole: (bytes: [UInt8], kept: Came)?
+    do throws(Failure) {
+      whole = try parts.add(request, keeping: came)
     } catch {
-      failure = .name("badrequest")
+      context.answer.begin(id: request.id)
+      context.answer.fail(lost ? .code(EMFILE) : error, function: request.function)
+      return try send(id: request.id, Descriptors(), .output)
     }
-    context.answer.begin(id: id)
-    context.answer.fail(lost ? .code(EMFILE) : failure, function: "part")
-    try send(id: id, Descriptors(), .output)
+    guard let whole else { return }
+    try whole.bytes.withBytes { (bytes) throws(Errno) in
+      try serve(Intake.Frame(whole: bytes), whole.kept.descriptors.takeAll(), .output)
+    }
   }
 
   /// Sends `{Event, ready}`, and in between `{Event, {error, ebadf}}` for what has been closed.

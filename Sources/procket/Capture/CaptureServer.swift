@@ -175,57 +175,31 @@ import SystemCalls
     }
 
     private mutating func serve(_ frame: UnsafeRawBufferPointer) throws(Errno) {
-      let id: UnsafeRawBufferPointer
-      let function: String
-      var reader: TermReader
-      do {
-        reader = try TermReader(checking: frame)
-        guard try reader.tupleHeader() == 3 else { throw TermReader.Failure.mismatch }
-        id = try reader.raw()
-        guard TermReader.isIdentifier(id) else { throw TermReader.Failure.mismatch }
-        function = try reader.atom()
-      } catch {
-        context.answer.begin(id: nil)
-        if case TermReader.Failure.malformed(let offset) = error {
-          context.answer.failTerm(at: offset)
-        } else {
-          context.answer.fail(.name("badrequest"), function: "")
-        }
+      guard let request = Request(frame, otherwise: &context.answer) else {
         return try context.answer.write(to: Self.output, id: nil, with: &scratch)
       }
-      if function == "part" { return try assemble(id, reader) }
-      context.answer.begin(id: id)
+      if request.function == "part" { return try assemble(request) }
+      context.answer.begin(id: request.id)
       do throws(Failure) {
-        guard reader.isList else { throw .name("badrequest") }
-        var call = Call(id: id, arguments: reader, descriptors: DescriptorNumbers())
-        guard try run(function, &call) else { return }
+        guard request.arguments.isList else { throw .name("badrequest") }
+        var call = Call(id: request.id, arguments: request.arguments, descriptors: DescriptorNumbers())
+        guard try run(request.function, &call) else { return }
       } catch {
-        context.answer.fail(error, function: function)
+        context.answer.fail(error, function: request.function)
       }
-      try context.answer.write(to: Self.output, id: id, with: &scratch)
+      try context.answer.write(to: Self.output, id: request.id, with: &scratch)
     }
 
-    private mutating func assemble(_ id: UnsafeRawBufferPointer, _ arguments: TermReader) throws(Errno) {
-      var reader = arguments
-      let failure: Failure
-      do {
-        guard reader.isList, try reader.listHeader() == 3 else { throw TermReader.Failure.mismatch }
-        let whole = try parts.add(
-          id: id, offset: try reader.integer(), total: try reader.integer(), chunk: try reader.binary(), keeping: ())
-        guard let whole else { return }
-        return try whole.bytes.withBytes { (bytes) throws(Errno) in try serve(bytes) }
-      } catch let error as Errno {
-        throw error
-      } catch Parts.Failure.unexpected(let offset) {
-        failure = .part(offset: offset)
-      } catch Parts.Failure.noRoom {
-        failure = .code(ENOMEM)
+    private mutating func assemble(_ request: Request) throws(Errno) {
+      let whole: (bytes: [UInt8], kept: Void)?
+      do throws(Failure) {
+        whole = try parts.add(request, keeping: ())
       } catch {
-        failure = .name("badrequest")
+        context.answer.begin(id: request.id)
+        context.answer.fail(error, function: request.function)
+        return try context.answer.write(to: Self.output, id: request.id, with: &scratch)
       }
-      context.answer.begin(id: id)
-      context.answer.fail(failure, function: "part")
-      try context.answer.write(to: Self.output, id: id, with: &scratch)
+      try whole?.bytes.withBytes { (bytes) throws(Errno) in try serve(bytes) }
     }
 
     /// Sends on what waited, and answers for each request that is done.
