@@ -4,7 +4,7 @@ import CSystem
 public struct ConstantTable: Sendable {
   private let prefixes: [StaticString]
 
-  /// The constants whose names start with one of these; those of an earlier prefix come first.
+  /// The constants whose names start with one of these; those of an earlier prefix come first. A name belongs to the last prefix that it has.
   fileprivate init(_ prefixes: [StaticString]) { self.prefixes = prefixes }
 
   public var count: Int {
@@ -35,7 +35,7 @@ public struct ConstantTable: Sendable {
 
   /// Which of the prefixes a name has; a name with none is not of this table.
   private func prefix(of name: UnsafePointer<CChar>) -> Int? {
-    prefixes.firstIndex { prefix in
+    prefixes.lastIndex { prefix in
       let name = UnsafeRawPointer(name)
       return prefix.withUTF8Buffer { utf8 in
         // A name that is shorter ends with a NUL, which no prefix has.
@@ -53,6 +53,8 @@ public enum Constants {
     "SO_", "IP_", "IPV6_", "TCP_", "UDP_", "UDPLITE_", "PACKET_", "ICMP", "MCAST_", "NETLINK_", "SCM_", "CAN_RAW_",
     "SCTP_", "DCCP_",
     "TLS_", "ALG_SET_", "VSOCK_", "TIPC_", "RDS_", "XDP_", "LLC_OPT_", "MPTCP_",
+    // These begin as the options of every socket do, and are others.
+    "SO_EE_", "SO_VM_",
   ])
   public static let protocols = ConstantTable(["IPPROTO_"])
 

@@ -694,6 +694,8 @@ constants_both_ways(_Config) ->
     ?assertEqual(41, procket:socket_level('IPPROTO_IPV6')),
     ?assertEqual(15, procket:socket_optname('SO_REUSEPORT')),
     ?assertEqual('SO_REUSEPORT', procket:socket_optname(15)),
+    %% Of those that share a number, the one of every socket.
+    ?assertEqual(['SO_DEBUG', 'SO_REUSEADDR', 'SO_TYPE', 'SO_ERROR'], [procket:socket_optname(N) || N <- [1, 2, 3, 4]]),
     ?assertEqual(26, procket:socket_optname('IPV6_V6ONLY')),
     ?assertEqual(58, procket:socket_protocol('IPPROTO_ICMPV6')),
     ?assertEqual('IPPROTO_UDP', procket:socket_protocol(17)),
