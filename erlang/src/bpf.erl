@@ -21,6 +21,7 @@
 -define(DLT_MAX, 64).
 
 %% @doc Opens a device, with the rights of an opener, and binds it to an interface. `BufLen' is how much to read at once, in bytes.
+%% Errors: those of {@link procket:dev/2}, as `ebusy' where every device is taken; `enxio', there is no such interface.
 -spec open(Interface :: string()) -> {ok, procket:fd(), BufLen :: pos_integer()} | {error, procket:posix()}.
 open(Interface) ->
     case procket:dev("bpf") of
@@ -48,6 +49,11 @@ setup_step({error, _} = Error, _FD, _Key, _Value) -> Error.
 
 %% @doc Asks a device: `blen', the buffer's length; `dlt', the link type; `dltlist', those it could have; `flush'; `getif', its interface;
 %% `hdrcmplt'; `seesent'; `stats', `{Received, Dropped}'; `version', `{Major, Minor}'.
+%% Errors: `enotty', the descriptor is no such device; `einval', it is bound to no interface yet.
+%%
+%% ```
+%% {error, enotty} = bpf:ctl(FD, blen).
+%% '''
 -spec ctl(procket:fd(), blen | dlt | dltlist | flush | getif | hdrcmplt | seesent | stats | version) ->
     {ok, term()} | {error, procket:posix()}.
 ctl(FD, blen) -> number(FD, ?BIOCGBLEN);
@@ -62,6 +68,7 @@ ctl(FD, version) -> answer(procket:ioctl(FD, ?BIOCVERSION, <<0:32>>), fun(<<Majo
 
 %% @doc Tells a device: `blen' and `dlt' with a number; `hdrcmplt', `immediate' and `seesent' with a boolean; `promisc'; `setf' with a filter's
 %% instructions (an empty list takes it away); `setif' with an interface.
+%% Errors: `enotty'; `einval', the value is not one, the kernel refuses the filter, or `blen' comes after `setif'; `enxio', there is no such interface.
 -spec ctl(procket:fd(), blen | dlt | hdrcmplt | immediate | promisc | seesent | setf | setif, term()) ->
     {ok, binary()} | {error, procket:posix()}.
 ctl(FD, blen, Length) -> procket:ioctl(FD, ?BIOCSBLEN, <<Length:32/native>>);
@@ -129,6 +136,7 @@ buf(Bytes) ->
     end.
 
 %% @doc The header at the start of what was read: `struct bpf_hdr'.
+%% `{error, Bytes}': no whole header is there.
 -spec hdr(binary()) ->
     {bpf_hdr, Seconds :: non_neg_integer(), MicroSeconds :: non_neg_integer(), Caplen :: non_neg_integer(), Datalen :: non_neg_integer(), Hdrlen :: non_neg_integer()}
     | {error, binary()}.
@@ -142,6 +150,11 @@ hdr(Bytes) ->
     end.
 
 %% @doc The packet behind a header of `Hdrlen' bytes, and what comes after it and its padding.
+%% `{error, Bytes}': it is not there as a whole.
+%%
+%% ```
+%% {bpf_packet, <<"hello">>, <<>>} = bpf:packet(18, 5, <<0:(18 * 8), "hello">>).
+%% '''
 -spec packet(Hdrlen :: non_neg_integer(), Caplen :: non_neg_integer(), binary()) ->
     {bpf_packet, Packet :: binary(), Rest :: binary()} | {error, binary()}.
 packet(Hdrlen, Caplen, Bytes) ->
@@ -170,6 +183,17 @@ stmt(Code, K) ->
     insn(#insn{code = Code, k = K}).
 
 %% @doc An instruction that jumps over `JT' others, or `JF': `BPF_JUMP'.
+%%
+%% ```
+%% OnlyIPv4 = [
+%%     bpf:stmt(16#28, 12),            %% BPF_LD + BPF_H + BPF_ABS: the EtherType
+%%     bpf:jump(16#15, 16#0800, 0, 1), %% BPF_JMP + BPF_JEQ + BPF_K
+%%     bpf:stmt(16#06, 16#ffffffff),   %% BPF_RET + BPF_K: the whole packet
+%%     bpf:stmt(16#06, 0)              %% nothing
+%% ],
+%% {ok, FD} = packet:socket(),
+%% ok = packet:filter(FD, OnlyIPv4).
+%% '''
 -spec jump(Code :: non_neg_integer(), K :: integer(), JT :: byte(), JF :: byte()) -> instruction().
 jump(Code, K, JT, JF) ->
     insn(#insn{code = Code, jt = JT, jf = JF, k = K}).
@@ -213,6 +237,10 @@ sizeof(bpf_timeval) ->
     end.
 
 %% @doc The number of a BSD ioctl without an argument, on every platform: {@link procket_ioctl:io/2}.
+%%
+%% ```
+%% 16#20004268 = bpf:io($B, 104).   %% BIOCFLUSH
+%% '''
 -spec io(procket_ioctl:group(), byte()) -> non_neg_integer().
 io(Group, Number) -> ioc(procket_ioctl:void(bsd), Group, Number, 0).
 
@@ -221,6 +249,10 @@ io(Group, Number) -> ioc(procket_ioctl:void(bsd), Group, Number, 0).
 ior(Group, Number, Size) -> ioc(procket_ioctl:out(bsd), Group, Number, Size).
 
 %% @doc A BSD ioctl whose argument the kernel reads: {@link procket_ioctl:iow/3}.
+%%
+%% ```
+%% 16#80044277 = bpf:iow($B, 119, 4).   %% BIOCSSEESENT
+%% '''
 -spec iow(procket_ioctl:group(), byte(), non_neg_integer()) -> non_neg_integer().
 iow(Group, Number, Size) -> ioc(procket_ioctl:in(bsd), Group, Number, Size).
 

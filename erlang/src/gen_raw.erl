@@ -119,6 +119,13 @@ open(Source, Options) ->
     procket_raw:open(procket_raw_options:parse(Source, Options), self()).
 
 %% @doc Closes a socket. Packets that wait are thrown away.
+%% One that is closed already is `ok' too.
+%%
+%% ```
+%% ok = gen_raw:close(Socket),
+%% ok = gen_raw:close(Socket),
+%% {error, closed} = gen_raw:info(Socket).
+%% '''
 -spec close(socket()) -> ok.
 close(Socket) ->
     case call(Socket, close) of
@@ -129,6 +136,11 @@ close(Socket) ->
 %% @doc Takes the packets that are there, at least one and at most what the port process sent at once; waits for the first of them.
 %%
 %% `Timeout' in milliseconds. Errors: `timeout'; `closed'; `einval', the socket is active; those that an active socket gets as `raw_error'.
+%%
+%% ```
+%% {ok, [<<_:14/binary, "hello">>]} = gen_raw:recv(Socket, 5000),
+%% {error, timeout} = gen_raw:recv(Socket, 0).
+%% '''
 -spec recv(socket(), timeout()) -> {ok, [packet()]} | {error, timeout | closed | procket:posix()}.
 recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
     case call(Socket, {recv, Timeout}) of
@@ -143,6 +155,10 @@ recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0; Timeout =:= infini
 %% and those behind it were not tried. `enetdown', the interface is down; `emsgsize', the frame is longer than it takes; `enobufs', its
 %% queue is full; `edestaddrreq' and others of sendmsg(2) on a descriptor that is not connected; `closed'.
 %% A cooked socket does not send: `eopnotsupp'.
+%%
+%% ```
+%% ok = gen_raw:send(Socket, [<<0:96, 16#88b5:16, N:32>> || N <- lists:seq(1, 1000)]).
+%% '''
 -spec send(socket(), Frame :: binary() | [Frame :: binary()]) ->
     ok | {error, {closed | procket:posix(), Sent :: non_neg_integer()}}.
 send(Socket, Frame) when is_binary(Frame) ->
@@ -180,6 +196,12 @@ chunk(Frames, _Size, Chunk) ->
 %% @doc Sets `{active, Mode}'; other options are given when a socket is opened: `{error, einval}'.
 %%
 %% As with `gen_udp', a number is added to what is left of the one before, and can be negative.
+%%
+%% ```
+%% ok = gen_raw:setopts(Socket, [{active, 100}]),
+%% receive {raw, Socket, [<<_:14/binary, "hello">>]} -> ok end,
+%% {ok, [{active, 99}]} = gen_raw:getopts(Socket, [active]).
+%% '''
 -spec setopts(socket(), [{active, active() | -32768..-1}]) -> ok | {error, einval | closed}.
 setopts(Socket, Options) when is_list(Options) ->
     Values = [Value || {active, Value} <- Options, procket_raw_options:active(Value) orelse is_negative(Value)],
@@ -198,6 +220,11 @@ each([Fun | Funs]) ->
     end.
 
 %% @doc The values of options, as {@link open/2} knows them. Of `active' what is left of it.
+%% `{error, einval}': one of the names is not known, or of no option that can be asked for, as `filter'.
+%%
+%% ```
+%% {ok, [{snaplen, 262144}, {direction, in}]} = gen_raw:getopts(Socket, [snaplen, direction]).
+%% '''
 -spec getopts(socket(), [atom()]) -> {ok, [{atom(), term()}]} | {error, einval | closed}.
 getopts(Socket, Names) when is_list(Names) ->
     case call(Socket, getopts) of
@@ -212,6 +239,12 @@ getopts(Socket, Names) when is_list(Names) ->
     end.
 
 %% @doc Gives the socket to another process, on any node. Messages that its owner has not read yet go along. `not_owner': the caller is not the owner.
+%%
+%% ```
+%% Other = spawn(fun() -> receive stop -> ok end end),
+%% ok = gen_raw:controlling_process(Socket, Other),
+%% {error, not_owner} = gen_raw:controlling_process(Socket, self()).
+%% '''
 -spec controlling_process(socket(), NewOwner :: pid()) -> ok | {error, not_owner | closed}.
 controlling_process(Socket, NewOwner) when is_pid(NewOwner) ->
     case call(Socket, {handover, start}) of
@@ -246,12 +279,21 @@ move_message(Message, Socket, NewOwner) ->
 %% <li>`truncated': of those that left the kernel, the ones of which a part is missing: longer than `snaplen', or than 128 KiB;</li>
 %% <li>`sent': frames that {@link send/2} sent.</li>
 %% </ul>
+%%
+%% ```
+%% {ok, [_]} = gen_raw:recv(Socket, 5000),
+%% {ok, #{received := 1, delivered := 1, kernel_dropped := 0}} = gen_raw:stats(Socket).
+%% '''
 -spec stats(socket()) -> {ok, stats()} | {error, closed | procket:posix()}.
 stats(Socket) ->
     call(Socket, stats).
 
 %% @doc What the socket captures from, as it is now: name, index, hardware address, MTU in bytes, type.
 %% Of `"any"' there is no address; of `{fd, FD}' there is the descriptor. `enodev': the interface has been removed.
+%%
+%% ```
+%% {ok, #{interface := "lo", mac := {0,0,0,0,0,0}, link_type := 1}} = gen_raw:info(Socket).
+%% '''
 -spec info(socket()) -> {ok, info()} | {error, closed | procket:posix()}.
 info(Socket) ->
     call(Socket, info).

@@ -22,16 +22,24 @@
 -define(IFREQ_SIZE, 40).
 
 %% @doc A socket for IPv4 packets, with their link-layer headers, opened with the rights of an opener.
+%% Errors as of {@link socket/1}.
 -spec socket() -> {ok, procket:fd()} | {error, procket:posix()}.
 socket() ->
     socket(?ETH_P_IP).
 
 %% @doc A socket for packets of an EtherType in network order, as `?ETH_P_IP' of `packet.hrl' is: {@link procket:open/2}.
+%% `{error, eperm}': no opener had the right.
+%%
+%% ```
+%% {ok, FD} = packet:socket(16#88b5).
+%% '''
 -spec socket(EtherType :: 0..16#ffff) -> {ok, procket:fd()} | {error, procket:posix()}.
 socket(EtherType) ->
     procket:open(0, [{protocol, EtherType}, {type, raw}, {family, packet}]).
 
 %% @doc Receives from this interface alone, and sends there: bind(2).
+%%
+%% `{error, enodev}': there is no such interface. One that is down is bound to, and the next call that receives is `{error, enetdown}'.
 %%
 %% ```
 %% {ok, FD} = packet:socket(),
@@ -42,11 +50,20 @@ bind(FD, Index) ->
     procket:bind(FD, sockaddr_ll(Index)).
 
 %% @doc Binds any socket to an interface by its name: SO_BINDTODEVICE, socket(7). An empty name takes it back.
+%% Errors: `enodev'; `eperm', another interface than the one before, without CAP_NET_RAW.
+%%
+%% ```
+%% {ok, FD} = procket:open(0, [{protocol, udp}]),
+%% ok = packet:bindtodevice(FD, "lo"),
+%% {error, enodev} = packet:bindtodevice(FD, "none0").
+%% '''
 -spec bindtodevice(procket:fd(), string()) -> ok | {error, procket:posix()}.
 bindtodevice(FD, Interface) when length(Interface) < ?IFNAMSIZ ->
     procket:setsockopt(FD, ?SOL_SOCKET, ?SO_BINDTODEVICE, interface_name(Interface)).
 
 %% @doc Sends a frame, its link-layer header included, on an interface: sendto(2).
+%%
+%% Errors: `enxio', there is no such interface; `enetdown', it is down; `emsgsize', the frame is longer than it takes; `einval', shorter than a link-layer header; `enobufs', its queue is full.
 %%
 %% ```
 %% {ok, FD} = packet:socket(),
@@ -57,6 +74,12 @@ send(FD, Index, Frame) ->
     procket:sendto(FD, Frame, 0, sockaddr_ll(Index)).
 
 %% @doc Receives what others on the link send each other too, for as long as the descriptor is open: PACKET_MR_PROMISC.
+%% `{error, enodev}': there is no such interface.
+%%
+%% ```
+%% {ok, FD} = packet:socket(),
+%% ok = packet:promiscuous(FD, packet:ifindex(FD, "lo")).
+%% '''
 -spec promiscuous(procket:fd(), index()) -> ok | {error, procket:posix()}.
 promiscuous(FD, Index) ->
     %% struct packet_mreq
@@ -66,6 +89,14 @@ promiscuous(FD, Index) ->
 %% @doc Lets only those packets through that a filter accepts, in the kernel: SO_ATTACH_FILTER, socket(7).
 %%
 %% The instructions are those of {@link bpf:stmt/2} and {@link bpf:jump/4}, or records of `bpf.hrl'. `{error, einval}': the kernel refuses the program.
+%%
+%% ```
+%% {ok, FD} = packet:socket(),
+%% BPF_RET_K = 6,
+%% ok = packet:filter(FD, [bpf:stmt(BPF_RET_K, 0)]),
+%% ok = packet:unfilter(FD),
+%% {error, enoent} = packet:unfilter(FD).
+%% '''
 -spec filter(procket:fd(), [instruction()]) -> ok | {error, procket:posix()}.
 filter(FD, Instructions) when is_list(Instructions), length(Instructions) =< 16#ffff ->
     Program = iolist_to_binary([bpf:insn(I) || I <- Instructions]),
@@ -97,16 +128,24 @@ iflist() ->
     [Name || {_Index, Name} <- Interfaces].
 
 %% @doc The interfaces of the default route, the one that is preferred first.
+%% `[]': there is no default route.
 -spec default_interface() -> [string()].
 default_interface() ->
     [Name || {_Metric, Name} <- lists:sort([{Metric, Name} || {Name, {0, 0, 0, 0}, _, Metric} <- routes()])].
 
 %% @doc The index of an interface: SIOCGIFINDEX, netdevice(7).
+%% Errors: `enodev', there is no such interface; `ebadf', `enotty', the descriptor is no socket.
+%%
+%% ```
+%% {error, enodev} = packet:ifindex(FD, "none0").
+%% '''
 -spec ifindex(procket:fd(), string()) -> index() | {error, procket:posix()}.
 ifindex(FD, Interface) ->
     query(FD, ?SIOCGIFINDEX, Interface, fun(<<Index:32/native-signed, _/binary>>) -> Index end).
 
 %% @doc The name of an interface: SIOCGIFNAME, netdevice(7).
+%%
+%% `{error, enodev}': there is no such interface.
 %%
 %% ```
 %% {ok, FD} = packet:socket(),
@@ -121,6 +160,8 @@ ifname(FD, Index) ->
     end.
 
 %% @doc The IPv4 address of an interface: SIOCGIFADDR, netdevice(7).
+%%
+%% Errors: `eaddrnotavail', it has none; `enodev', there is no such interface.
 %%
 %% ```
 %% {ok, FD} = packet:socket(),
@@ -141,11 +182,21 @@ ipv4address(_FD, Interface) ->
     end.
 
 %% @doc The hardware address of an interface: SIOCGIFHWADDR, netdevice(7).
+%% Errors as of {@link ifindex/2}. One without such an address, as a TUN device, has zeroes.
+%%
+%% ```
+%% {0,0,0,0,0,0} = packet:macaddress(FD, "lo").
+%% '''
 -spec macaddress(procket:fd(), string()) -> mac() | {error, procket:posix()}.
 macaddress(FD, Interface) ->
     query(FD, ?SIOCGIFHWADDR, Interface, fun(<<_:16, MAC:6/binary, _/binary>>) -> list_to_tuple(binary_to_list(MAC)) end).
 
 %% @doc The hardware address of a neighbour, from the kernel's ARP table: arp(7).
+%% `false': it is not there.
+%%
+%% ```
+%% false = packet:arplookup({192,0,2,1}).
+%% '''
 -spec arplookup(inet:ip4_address() | string()) -> mac() | false.
 arplookup(IP) when is_tuple(IP) ->
     arplookup(inet:ntoa(IP));
@@ -158,6 +209,7 @@ arplookup(IP) ->
     end.
 
 %% @doc The gateway of the default route: its hardware and its IP address.
+%% `false': there is no default route, or the gateway is not in the ARP table.
 -spec gateway() -> {ok, mac(), inet:ip4_address()} | false.
 gateway() ->
     case default_interface() of
@@ -166,6 +218,7 @@ gateway() ->
     end.
 
 %% @doc The gateway of the default route of an interface.
+%% `false' as of {@link gateway/0}.
 -spec gateway(string()) -> {ok, mac(), inet:ip4_address()} | false.
 gateway(Interface) ->
     case gateway_addr(Interface) of
@@ -179,6 +232,11 @@ gateway(Interface) ->
     end.
 
 %% @doc The IP address of the gateway of the default route of an interface.
+%% `false': the interface has no default route.
+%%
+%% ```
+%% false = packet:gateway_addr("lo").
+%% '''
 -spec gateway_addr(string()) -> inet:ip4_address() | false.
 gateway_addr(Interface) ->
     case [Gateway || {Name, {0, 0, 0, 0}, Gateway, _} <- routes(), Name =:= Interface, Gateway =/= {0, 0, 0, 0}] of

@@ -175,6 +175,8 @@ dev(Name, Opts) when is_list(Opts) ->
 
 %% @doc Makes a socket with the rights of the BEAM's user: socket(2).
 %%
+%% Errors: `eacces', `eperm', the user has no right to it, as to a raw one; `eafnosupport', `eprotonosupport', `esocktnosupport', the kernel has none such.
+%%
 %% ```
 %% {ok, FD} = procket:socket(inet, dgram, udp).
 %% '''
@@ -198,6 +200,8 @@ close(FD) when ?is_fd(FD) ->
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
 %%
+%% Errors: `eacces', a low port, and the user has no right to it; `eaddrinuse'; `eaddrnotavail', no interface has the address; `einval', it is bound already.
+%%
 %% ```
 %% {ok, FD} = procket:socket(inet, dgram, udp),
 %% ok = procket:bind(FD, <<(procket:sockaddr_common(2, 16))/binary, 0:16, 127,0,0,1, 0:64>>).
@@ -210,6 +214,8 @@ bind(FD, Sockaddr) ->
 %%
 %% `{error, einprogress}': the connection is being made, also where the descriptor is in blocking mode;
 %% {@link select/2} for writing tells when it is done, and {@link getsockopt/4} of `SO_ERROR' how.
+%%
+%% Errors of an attempt: `econnrefused', nobody listens; `enetunreach', `ehostunreach', there is no way there.
 %%
 %% ```
 %% {ok, FD} = procket:socket(inet, dgram, udp),
@@ -226,12 +232,20 @@ listen(FD) ->
     run(procket_request:listen(FD)).
 
 %% @doc Listens for connections: listen(2).
+%% `Backlog': how many connections may wait to be accepted. Errors: `eaddrinuse', another socket listens there; `eopnotsupp', the socket is no stream.
+%%
+%% ```
+%% {ok, FD} = procket:socket(inet, stream, tcp),
+%% ok = procket:listen(FD, 5).
+%% '''
 -spec listen(fd(), Backlog :: int32_t()) -> ok | {error, posix()}.
 listen(FD, Backlog) ->
     run(procket_request:listen(FD, Backlog)).
 
 %% @doc Accepts a connection: accept(2). The new descriptor is non-blocking and close-on-exec.
 %% `{error, eagain}': nobody has connected.
+%%
+%% `{error, einval}': the socket does not listen.
 %%
 %% ```
 %% {ok, Listener} = procket:open(0, [{protocol, tcp}, {backlog, 5}]),
@@ -244,6 +258,14 @@ accept(FD) ->
 %% @doc Accepts a connection, with the peer's address: accept(2).
 %%
 %% `Salen' is the room for the address in bytes; a longer one is cut and padded with zeroes to its whole length. With 0 none is asked for.
+%% Errors as of {@link accept/1}.
+%%
+%% ```
+%% {ok, Listener} = procket:open(0, [{protocol, tcp}, {backlog, 5}]),
+%% {ok, <<_:16, Port:16, _/binary>>} = procket:getsockname(Listener, <<0:128>>),
+%% {ok, _} = gen_tcp:connect("localhost", Port, []),
+%% {ok, _FD, <<_:16, _PeerPort:16, 127,0,0,1, _/binary>>} = procket:accept(Listener, 16).
+%% '''
 -spec accept(fd(), Salen :: size_t()) -> {ok, fd(), Sockaddr :: binary()} | {error, posix()}.
 accept(FD, Salen) ->
     run(procket_request:accept(FD, Salen)).
@@ -251,6 +273,8 @@ accept(FD, Salen) ->
 %% @doc The address that a socket is bound to, as a native `struct sockaddr': getsockname(2).
 %%
 %% The size of `Sockaddr' bounds what is fetched; a longer address is cut and padded with zeroes to its whole length.
+%%
+%% `{error, enotsock}': the descriptor is no socket.
 %%
 %% ```
 %% {ok, FD} = procket:open(53, [{protocol, udp}, {ip, "127.0.0.1"}]),
@@ -267,6 +291,8 @@ recv(FD, Size) ->
 
 %% @doc Receives at most `Size' bytes: recv(2). Nothing there: `{error, eagain}'; end of a stream: `{ok, <<>>}'.
 %%
+%% Other errors: `econnrefused', a datagram that was sent before found nobody; `enotconn', the stream is not connected; `econnreset'; `enotsock'.
+%%
 %% ```
 %% {ok, <<"hello">>} = procket:recvfrom(FD, 65535),
 %% {error, eagain} = procket:recvfrom(FD, 65535).
@@ -279,6 +305,13 @@ recvfrom(FD, Size) ->
 %%
 %% `Flags' are the `MSG_*' of `sys/socket.h'; `MSG_DONTWAIT' is always added. With `MSG_TRUNC' a datagram longer than `Size'
 %% gives a binary of the datagram's whole length: what did not fit is zeroes. `Salen' as in {@link accept/2}.
+%% Errors as of {@link recvfrom/2}.
+%%
+%% ```
+%% MSG_PEEK = 2,
+%% {ok, <<"he">>, _Sockaddr} = procket:recvfrom(FD, 2, MSG_PEEK, 16),
+%% {ok, <<"hello">>, <<>>} = procket:recvfrom(FD, 65535, 0, 0).
+%% '''
 -spec recvfrom(fd(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
     {ok, binary(), Sockaddr :: binary()} | {error, posix()}.
 recvfrom(FD, Size, Flags, Salen) ->
@@ -288,6 +321,15 @@ recvfrom(FD, Size, Flags, Salen) ->
 %%
 %% `CtrlSize' is the room for control messages in bytes. `MsgFlags' are those of `struct msghdr': `MSG_TRUNC', `MSG_CTRUNC', ….
 %% The data of an `SCM_RIGHTS' message are descriptors that are now open in the BEAM, native 32-bit integers: the caller closes them.
+%% Errors as of {@link recvfrom/2}.
+%%
+%% ```
+%% {ok, Server} = procket:open(0, [{protocol, udp}, {ip, "127.0.0.1"}]),
+%% ok = procket:setsockopt(Server, 'IPPROTO_IP', 'IP_PKTINFO', <<1:32/native>>),
+%% {ok, Address} = procket:getsockname(Server, <<0:128>>),
+%% ok = procket:sendto(Server, <<"hello">>, 0, Address),
+%% {ok, <<"hello">>, _Flags, [{0, 8, <<_Interface:32, 127,0,0,1, _/binary>>}]} = procket:recvmsg(Server, 65535, 0, 64).
+%% '''
 -spec recvmsg(fd(), Size :: size_t(), Flags :: int32_t(), CtrlSize :: size_t()) ->
     {ok, binary(), MsgFlags :: int32_t(), [control()]} | {error, posix()}.
 recvmsg(FD, Size, Flags, CtrlSize) ->
@@ -326,6 +368,9 @@ sendto(FD, Data, Flags) ->
 %%
 %% `{ok, Sent}': only so many bytes of a stream were taken. `MSG_DONTWAIT' and `MSG_NOSIGNAL' are always added to `Flags'.
 %%
+%% Errors: `eagain', the buffer is full; `emsgsize', a datagram is too long; `edestaddrreq', `enotconn', there is no address; `enetunreach'; `econnrefused', an earlier datagram found nobody;
+%% `epipe', the peer has closed; `eacces', a broadcast address without `SO_BROADCAST'.
+%%
 %% ```
 %% ok = procket:sendto(FD, <<"hello">>, 0, Sockaddr).
 %% '''
@@ -343,6 +388,12 @@ sendmsg(FD, Data, Flags, Ctrl) ->
 %% @doc Sends with control messages: sendmsg(2), cmsg(3).
 %%
 %% The data of an `SCM_RIGHTS' message name descriptors of the BEAM, native 32-bit integers. `{error, ebadf}': one is not open.
+%% `einval': the kernel does not know such a message. Others as of {@link sendto/4}.
+%%
+%% ```
+%% IP_TTL = 2,
+%% ok = procket:sendmsg(FD, <<"hello">>, 0, [{0, IP_TTL, <<1:32/native>>}], Sockaddr).
+%% '''
 -spec sendmsg(fd(), Data :: binary(), Flags :: int32_t(), Ctrl :: [control()], Sockaddr :: binary()) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendmsg(FD, Data, Flags, Ctrl, Sockaddr) ->
@@ -361,11 +412,19 @@ sendmmsg(FD, Messages, Flags) ->
     run(procket_request:sendmmsg(FD, Messages, Flags)).
 
 %% @doc Reads at most `Length' bytes: read(2). End of file: `{ok, <<>>}'; nothing there: `{error, eagain}'.
+%% `{error, eio}', `{error, ebadfd}': the device has failed, or is not set up.
+%%
+%% ```
+%% {ok, FD} = procket:dev("zero"),
+%% {ok, <<0,0,0,0>>} = procket:read(FD, 4).
+%% '''
 -spec read(fd(), Length :: size_t()) -> {ok, binary()} | {error, posix()}.
 read(FD, Length) ->
     run(procket_request:read(FD, Length)).
 
 %% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken.
+%%
+%% Errors: `eagain'; `epipe', nobody reads any more; `einval', the device does not take it; `eio'.
 %%
 %% ```
 %% {ok, FD} = procket:dev("null"),
@@ -377,6 +436,12 @@ write(FD, Data) ->
     run(procket_request:write(FD, Data)).
 
 %% @doc Writes several binaries in one go, as one datagram where the descriptor has datagrams: writev(2).
+%% Errors as of {@link write/2}.
+%%
+%% ```
+%% {ok, FD} = procket:dev("null"),
+%% ok = procket:writev(FD, [<<"hel">>, <<"lo">>]).
+%% '''
 -spec writev(fd(), Data :: [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
 writev(FD, Data) ->
     run(procket_request:writev(FD, Data)).
@@ -384,6 +449,8 @@ writev(FD, Data) ->
 %% @doc Sets a socket option: setsockopt(2).
 %%
 %% `{error, unsupported}': this system's headers have no such name. A `Value' with pointers in it is made with {@link alloc/1}.
+%%
+%% Other errors: `enoprotoopt', the socket has no such option; `einval', the value is not one; `eperm', the user has no right to it.
 %%
 %% ```
 %% ok = procket:setsockopt(FD, 'SOL_SOCKET', 'SO_REUSEADDR', <<1:32/native>>).
@@ -395,6 +462,8 @@ setsockopt(FD, Level, Opt, Value) ->
 
 %% @doc A socket option's value, of at most the size of `Value': getsockopt(2).
 %%
+%% Errors as of {@link setsockopt/4}.
+%%
 %% ```
 %% {ok, <<2:32/native>>} = procket:getsockopt(FD, 'SOL_SOCKET', 'SO_TYPE', <<0:32>>).
 %% '''
@@ -405,6 +474,8 @@ getsockopt(FD, Level, Opt, Value) ->
 
 %% @doc Controls a device: ioctl(2). The structure as the kernel left it; an integer is passed by value and gives an empty binary.
 %%
+%% Errors: `enotty', the descriptor knows no such request; `enodev', there is no such interface; `eperm', the user has no right to it; `einval'; `efault', an address in the structure is wrong.
+%%
 %% ```
 %% SIOCGIFINDEX = 16#8933,
 %% {ok, <<_:16/binary, Index:32/native, _/binary>>} = procket:ioctl(FD, SIOCGIFINDEX, <<"lo", 0:(38 * 8)>>).
@@ -414,6 +485,11 @@ ioctl(FD, Request, Arg) ->
     run(procket_request:ioctl(FD, Request, Arg)).
 
 %% @doc Sets `O_NONBLOCK': fcntl(2). Note that an error is its bare name.
+%%
+%% ```
+%% ok = procket:set_sock_nonblock(FD),
+%% ebadf = procket:set_sock_nonblock(1000000).
+%% '''
 -spec set_sock_nonblock(fd()) -> ok | posix().
 set_sock_nonblock(FD) ->
     run(procket_request:set_sock_nonblock(FD)).
@@ -425,6 +501,11 @@ setns(Path) ->
 
 %% @doc Enters a namespace: setns(2). It is the worker that enters: {@link socket/3} makes its sockets there from now on, for
 %% every caller, until the worker ends. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
+%% Errors: `enoent', no such file; `einval', it is no namespace, or not of that type; `eperm', the BEAM's user may not enter it.
+%%
+%% ```
+%% ok = procket:setns("/proc/" ++ os:getpid() ++ "/ns/net", 0).
+%% '''
 -spec setns(file:filename(), NsType :: int32_t()) -> ok | {error, posix()}.
 setns(Path, NsType) ->
     run(procket_request:setns(Path, NsType)).
@@ -469,6 +550,13 @@ buf(Resource) when is_reference(Resource) ->
     procket_memory:buf(Resource).
 
 %% @doc Writes to the start of the memory of a resource. Raises `badarg' when `Data' is longer than that memory.
+%% `{error, enomem}' as of {@link buf/1}.
+%%
+%% ```
+%% {ok, _Pointer, [Memory]} = procket:alloc([{ptr, 8}]),
+%% ok = procket:memcpy(Memory, <<"hello">>),
+%% {ok, <<"hello", 0, 0, 0>>} = procket:buf(Memory).
+%% '''
 -spec memcpy(resource(), Data :: binary()) -> ok | {error, posix()}.
 memcpy(Resource, Data) when is_reference(Resource), is_binary(Data) ->
     procket_memory:memcpy(Resource, Data).
@@ -487,6 +575,11 @@ select(FD, Mode) when ?is_fd(FD), (Mode =:= read orelse Mode =:= write) ->
     procket_select:select(FD, Mode).
 
 %% @doc Takes back what the calling process has asked for with {@link select/2}. No message about `FD' comes after it has returned.
+%%
+%% ```
+%% ok = procket:select(FD, read),
+%% ok = procket:select_stop(FD).
+%% '''
 -spec select_stop(fd()) -> ok.
 select_stop(FD) when ?is_fd(FD) ->
     procket_select:stop(FD).
@@ -497,6 +590,11 @@ socket_level() ->
     procket_constants:all(socket_level).
 
 %% @doc The number of a level, or the name of a number.
+%%
+%% ```
+%% 1 = procket:socket_level('SOL_SOCKET'),
+%% 'SOL_SOCKET' = procket:socket_level(1).
+%% '''
 -spec socket_level(constant()) -> constant() | undefined.
 socket_level(Constant) ->
     procket_constants:lookup(socket_level, Constant).
@@ -511,6 +609,11 @@ socket_optname() ->
     procket_constants:all(socket_optname).
 
 %% @doc The number of an option, or a name of a number: many options share one, `SO_*' come first.
+%%
+%% ```
+%% 'SO_REUSEADDR' = procket:socket_optname(2),
+%% undefined = procket:socket_optname('SO_NONSENSE').
+%% '''
 -spec socket_optname(constant()) -> constant() | undefined.
 socket_optname(Constant) ->
     procket_constants:lookup(socket_optname, Constant).
@@ -521,6 +624,10 @@ socket_protocol() ->
     procket_constants:all(socket_protocol).
 
 %% @doc The number of a protocol, or the name of a number.
+%%
+%% ```
+%% 17 = procket:socket_protocol('IPPROTO_UDP').
+%% '''
 -spec socket_protocol(constant()) -> constant() | undefined.
 socket_protocol(Constant) ->
     procket_constants:lookup(socket_protocol, Constant).
@@ -545,6 +652,12 @@ sockaddr_common(Family, Length) ->
     procket_platform:sockaddr_common(Family, Length).
 
 %% @doc The size of `sun_path' in `struct sockaddr_un', in bytes: unix(7).
+%%
+%% ```
+%% Path = "/run/served.sock",
+%% Padding = procket:unix_path_max() - length(Path),
+%% Sockaddr = <<(procket:sockaddr_common(procket:family(unix), 110))/binary, (list_to_binary(Path))/binary, 0:(Padding * 8)>>.
+%% '''
 -spec unix_path_max() -> 104 | 108.
 unix_path_max() ->
     procket_platform:unix_path_max().
@@ -560,6 +673,10 @@ errno_id(Errno) when is_integer(Errno), Errno >= 0 ->
     Name.
 
 %% @doc The path of the port program: the application environment's `port_executable', or `priv/procket'.
+%%
+%% ```
+%% "procket" = filename:basename(procket:progname()).
+%% '''
 -spec progname() -> file:filename().
 progname() ->
     procket_command:progname().
@@ -593,6 +710,10 @@ info() ->
     procket_info:all().
 
 %% @doc From network to host byte order: byteorder(3).
+%%
+%% ```
+%% 16#7f000001 = procket:ntohl(<<127,0,0,1>>).
+%% '''
 -spec ntohl(non_neg_integer() | <<_:32>>) -> non_neg_integer().
 ntohl(<<N:32>>) -> N;
 ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> ntohl(<<N:32/native>>).

@@ -18,6 +18,7 @@
 -spec in() -> 16#40000000 | 16#80000000.
 in() -> in(platform()).
 
+%% @doc The same on another platform.
 -spec in(platform()) -> 16#40000000 | 16#80000000.
 in(linux) -> 16#40000000;
 in(bsd) -> 16#80000000.
@@ -26,6 +27,7 @@ in(bsd) -> 16#80000000.
 -spec out() -> 16#40000000 | 16#80000000.
 out() -> out(platform()).
 
+%% @doc The same on another platform.
 -spec out(platform()) -> 16#40000000 | 16#80000000.
 out(linux) -> 16#80000000;
 out(bsd) -> 16#40000000.
@@ -34,6 +36,7 @@ out(bsd) -> 16#40000000.
 -spec void() -> 0 | 16#20000000.
 void() -> void(platform()).
 
+%% @doc The same on another platform.
 -spec void(platform()) -> 0 | 16#20000000.
 void(linux) -> 0;
 void(bsd) -> 16#20000000.
@@ -63,6 +66,10 @@ iowr(Group, Number, Size) -> ioc(in() bor out(), Group, Number, Size).
 ioc(Direction, Group, Number, Size) -> ioc(platform(), Direction, Group, Number, Size).
 
 %% @doc The same for another platform.
+%%
+%% ```
+%% 16#80044277 = procket_ioctl:ioc(bsd, procket_ioctl:in(bsd), $B, 119, 4).   %% BIOCSSEESENT
+%% '''
 -spec ioc(platform(), Direction :: non_neg_integer(), group(), Number :: byte(), Size :: non_neg_integer()) -> non_neg_integer().
 ioc(Platform, Direction, Group, Number, Size) when
     is_integer(Group), Group >= 0, Group =< 255, is_integer(Number), Number >= 0, Number =< 255, is_integer(Size), Size >= 0

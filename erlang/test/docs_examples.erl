@@ -135,6 +135,11 @@ fixture('FD') ->
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
     ok = procket:sendto(FD, <<"hello">>, 0, Name),
     FD;
+%% A socket of gen_raw that one frame has come to.
+fixture('Socket') ->
+    {ok, Socket} = gen_raw:open("lo", [{protocol, 16#88b5}, {direction, in}]),
+    ok = gen_raw:send(Socket, <<0:96, 16#88b5:16, "hello">>),
+    Socket;
 %% Somewhere to send to.
 fixture('Sockaddr') -> procket_test:sockaddr(9, {127, 0, 0, 1});
 %% A filter that takes everything: BPF_RET of the whole packet.
