@@ -134,7 +134,7 @@ no_directory(Config) ->
     case procket_test:need_root(Config) of
         Config ->
             Expression = "Result = procket:socket(inet, dgram, udp), timer:sleep(300), io:format(\"~w\", [Result])",
-            Output = procket_test:sh_ok(["env -u TMPDIR unshare --mount sh -c \"mount -t tmpfs -o ro tmpfs /tmp && mount -t tmpfs -o ro tmpfs /dev/shm && ",
+            Output = procket_test:sh_ok(["env -u TMPDIR unshare --mount sh -c \"mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp && mount -t tmpfs -o ro tmpfs /dev/shm && ",
                 escape(erl(Expression)), "\""]),
             ?assertMatch({match, _}, re:run(Output, "no directory .*erofs.*Tried: /tmp, /dev/shm. Set TMPDIR", [dotall])),
             ?assertMatch({match, _}, re:run(Output, "{error,erofs}"));
