@@ -10,7 +10,7 @@
 -type id() :: reference().
 %% An alias of the caller.
 -type untaken() :: {
-    #{id() => {Monitor :: reference(), pending | [procket:fd()]}},
+    #{id() => {Monitor :: reference(), Caller :: pid(), pending | [procket:fd()]}},
     #{Monitor :: reference() => id()}
 }.
 
@@ -21,7 +21,7 @@ new() ->
 -spec add(id(), Caller :: pid(), untaken()) -> untaken().
 add(Id, Caller, {Calls, Monitors}) ->
     Monitor = monitor(process, Caller),
-    {Calls#{Id => {Monitor, pending}}, Monitors#{Monitor => Id}}.
+    {Calls#{Id => {Monitor, Caller, pending}}, Monitors#{Monitor => Id}}.
 
 %% Sends an answer to its caller. It stays here as long as it has descriptors.
 -spec deliver(id(), Result :: term(), [procket:fd()], untaken()) -> untaken().
@@ -30,9 +30,9 @@ deliver(Id, Result, [], Untaken) ->
     remove(Id, Untaken);
 deliver(Id, Result, FDs, {Calls, Monitors} = Untaken) ->
     case Calls of
-        #{Id := {Monitor, pending}} ->
+        #{Id := {Monitor, Caller, pending}} ->
             Id ! {Id, Result, FDs},
-            {Calls#{Id := {Monitor, FDs}}, Monitors};
+            {Calls#{Id := {Monitor, Caller, FDs}}, Monitors};
         #{} ->
             lists:foreach(fun procket_fd:close/1, FDs),
             Untaken
@@ -42,7 +42,7 @@ deliver(Id, Result, FDs, {Calls, Monitors} = Untaken) ->
 -spec remove(id(), untaken()) -> untaken().
 remove(Id, {Calls, Monitors} = Untaken) ->
     case Calls of
-        #{Id := {Monitor, _}} ->
+        #{Id := {Monitor, _, _}} ->
             true = demonitor(Monitor, [flush]),
             {maps:remove(Id, Calls), maps:remove(Monitor, Monitors)};
         #{} ->
@@ -68,9 +68,10 @@ down(Monitor, {_, Monitors} = Untaken) ->
         #{} -> Untaken
     end.
 
+%% The server ends. What was sent to a caller that lives is that caller's: it may be using it already.
 -spec close_all(untaken()) -> ok.
 close_all({Calls, _}) ->
-    maps:foreach(fun close_call/2, Calls).
+    maps:foreach(fun(Id, {_, Caller, _} = Call) -> is_process_alive(Caller) orelse close_call(Id, Call) end, Calls).
 
-close_call(_Id, {_Monitor, pending}) -> ok;
-close_call(_Id, {_Monitor, FDs}) -> lists:foreach(fun procket_fd:close/1, FDs).
+close_call(_Id, {_Monitor, _Caller, pending}) -> ok;
+close_call(_Id, {_Monitor, _Caller, FDs}) -> lists:foreach(fun procket_fd:close/1, FDs).
