@@ -145,8 +145,12 @@ public enum Messages {
         }
         return
       } catch {
-        guard error.rawValue == EAGAIN else { throw error }
-        try Files.wait(for: fd, CInt(POLLOUT))
+        switch error.rawValue {
+        case EAGAIN: try Files.wait(for: fd, CInt(POLLOUT))
+        // So many descriptors of this user are on the way: some arrive.
+        case ETOOMANYREFS: _ = poll(nil, 0, 1)
+        default: throw error
+        }
       }
     }
   }

@@ -11,6 +11,8 @@ struct Server: ~Copyable {
 
   /// How often the lane is looked at for each look at all of the streams.
   private static let laneFirst = 8
+  /// After so many requests of the lane in a row all streams are looked at: one caller does not starve the others.
+  private static let laneInRow = 32
 
   /// Where an answer goes: to where the request came from.
   private enum Way { case output, lane }
@@ -28,6 +30,7 @@ struct Server: ~Copyable {
   private var parts = PartAssembler<Came>()
   private var scratch = TermWriter()
   private var ready = PollSet(count: 4)
+  private var inRow = 0
 
   init(_ role: Role, privileges: consuming Privileges) {
     self.role = role
@@ -61,7 +64,12 @@ struct Server: ~Copyable {
       // A request is read off the lane for less than it costs to ask whether one is there.
       for _ in 0..<Self.laneFirst where try readLane() {
         context.spin.hit()
-        ready.clear()
+        inRow += 1
+        guard inRow.isMultiple(of: Self.laneInRow) else {
+          ready.clear()
+          return true
+        }
+        _ = try look(timeout: 0)
         return true
       }
       if try look(timeout: 0) {

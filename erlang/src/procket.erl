@@ -669,7 +669,7 @@ unix_path_max() ->
 %% '''
 -spec errno_id(non_neg_integer()) -> posix().
 errno_id(Errno) when is_integer(Errno), Errno >= 0 ->
-    {ok, Name} = procket_call:worker(errno_id, [Errno]),
+    {ok, Name} = procket_call:ask(errno_id, [Errno]),
     Name.
 
 %% @doc The path of the port program: the application environment's `port_executable', or `priv/procket'.

@@ -6,6 +6,9 @@
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
+    {ok, Modules} = application:get_key(procket, modules),
+    %% Where no descriptor is left, none could be loaded.
+    _ = code:ensure_modules_loaded(Modules),
     ok = procket_log:show(),
     procket_sup:start_link().
 

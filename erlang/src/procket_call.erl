@@ -2,7 +2,7 @@
 %% The caller's side of a call to a port process: over the lane where it is free, else through the server of the port process.
 -module(procket_call).
 
--export([worker/2, worker/3, opener/3, with_server/3, run/1]).
+-export([worker/2, worker/3, ask/2, opener/3, with_server/3, run/1, application/2]).
 
 -type result() :: {Result :: term(), [procket:fd()]} | {error, term()}.
 
@@ -24,6 +24,14 @@ worker(Function, Args) ->
 worker(Function, Args, FDs) ->
     run({Function, Args, FDs, result}).
 
+%% A question that has the same answer whenever it is asked: so it is asked again where its worker has ended.
+-spec ask(Function :: atom(), Args :: [term()]) -> term().
+ask(Function, Args) ->
+    case worker(Function, Args) of
+        {error, epipe} -> worker(Function, Args);
+        Answer -> Answer
+    end.
+
 %% Calls a function of an opener, which brings one descriptor.
 -spec opener(procket_command:command(), Function :: atom(), Args :: [term()]) -> result().
 opener(Command, Function, Args) ->
@@ -32,21 +40,39 @@ opener(Command, Function, Args) ->
 %% The same with a port process that is not shared.
 -spec with_server(pid(), Function :: atom(), Args :: [term()]) -> result().
 with_server(Server, Function, Args) ->
-    case through(Server, Function, Args, [], true, timeout()) of
+    case through(Server, Function, Args, [], true, deadline(timeout())) of
         unsent -> {error, epipe};
         Result -> Result
     end.
 
+%% Asks a server of the application. Where it ends meanwhile: `{error, epipe}'.
+-spec application(Server :: atom(), Request :: term()) -> term().
+application(Server, Request) ->
+    try
+        gen_server:call(Server, Request, infinity)
+    catch
+        exit:_ -> {error, epipe}
+    end.
+
 -spec call(procket_ports:key(), atom(), [term()], [procket:fd()], boolean()) -> result().
 call(Key, Function, Args, FDs, Brings) ->
+    Timeout = timeout(),
+    call(Key, Function, Args, FDs, Brings, Timeout, deadline(Timeout)).
+
+call(Key, Function, Args, FDs, Brings, Timeout, Deadline) ->
     case procket_ports:get(Key) of
         {ok, #{server := Server} = Handle} ->
-            Timeout = timeout(),
             case on_lane(Handle, Function, Args, FDs, Brings, Timeout) of
                 NotSent when NotSent =:= busy; NotSent =:= unsent ->
-                    case through(Server, Function, Args, FDs, Brings, Timeout) of
-                        unsent -> call(Key, Function, Args, FDs, Brings);
-                        Result -> Result
+                    case through(Server, Function, Args, FDs, Brings, Deadline) of
+                        unsent ->
+                            %% Another takes its place.
+                            case remaining(Deadline) of
+                                0 -> {error, etimedout};
+                                Left -> call(Key, Function, Args, FDs, Brings, Left, Deadline)
+                            end;
+                        Result ->
+                            Result
                     end;
                 Result ->
                     Result
@@ -61,21 +87,21 @@ on_lane(#{}, _Function, _Args, _FDs, _Brings, _Timeout) ->
     busy.
 
 %% The answer comes to an alias that also monitors the server: its end is `{error, epipe}'.
--spec through(pid(), atom(), [term()], [procket:fd()], boolean(), timeout()) -> result() | unsent.
-through(Server, Function, Args, FDs, Brings, Timeout) ->
+-spec through(pid(), atom(), [term()], [procket:fd()], boolean(), Deadline :: integer() | infinity) -> result() | unsent.
+through(Server, Function, Args, FDs, Brings, Deadline) ->
     Id = monitor(process, Server, [{alias, reply_demonitor}]),
-    ok = procket_port:submit(Server, Id, {Function, Args, FDs}, Brings),
+    ok = procket_port:submit(Server, Id, {Function, Args, FDs}, Brings, Deadline),
     receive
         {Id, Result, New} ->
             taken(Server, Id, New),
             {Result, New};
         {Id, unsent} ->
-            await_end(Server, Timeout);
+            await_end(Server, Deadline);
         {'DOWN', Id, process, Server, noproc} ->
             unsent;
         {'DOWN', Id, process, Server, _} ->
             {error, epipe}
-    after Timeout ->
+    after remaining(Deadline) ->
         true = demonitor(Id, [flush]),
         receive
             {Id, Result, New} ->
@@ -91,14 +117,20 @@ taken(_Server, _Id, []) -> ok;
 taken(Server, Id, [_ | _]) -> procket_port:taken(Server, Id).
 
 %% The port process has ended and nothing was sent: its server will be gone, and another takes its place.
-await_end(Server, Timeout) ->
+await_end(Server, Deadline) ->
     Monitor = monitor(process, Server),
     receive
         {'DOWN', Monitor, process, Server, _} -> unsent
-    after Timeout ->
+    after remaining(Deadline) ->
         true = demonitor(Monitor, [flush]),
         {error, epipe}
     end.
 
 timeout() ->
     application:get_env(procket, timeout, 5000).
+
+deadline(infinity) -> infinity;
+deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
+
+remaining(infinity) -> infinity;
+remaining(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).

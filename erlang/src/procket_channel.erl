@@ -18,7 +18,14 @@
 %% Listens at `Path', or in a directory of its own that only this user may enter.
 -spec listen(file:filename() | undefined) -> {ok, listener()} | {error, procket:posix()}.
 listen(undefined) ->
-    Name = "procket-" ++ os:getpid() ++ "-" ++ binary_to_list(binary:encode_hex(random_bytes(8))),
+    case random_bytes(8) of
+        {ok, Random} -> listen_in_directory("procket-" ++ os:getpid() ++ "-" ++ binary_to_list(binary:encode_hex(Random)));
+        {error, Reason} -> {error, Reason}
+    end;
+listen(Path) ->
+    listen_at(Path, undefined).
+
+listen_in_directory(Name) ->
     Dirs = tmp_dirs(),
     case listen_below(Dirs, Name, enoent) of
         {ok, Listener} ->
@@ -26,9 +33,7 @@ listen(undefined) ->
         {error, Reason} ->
             procket_log:no_directory(Dirs, Reason),
             {error, Reason}
-    end;
-listen(Path) ->
-    listen_at(Path, undefined).
+    end.
 
 listen_below([], _Name, Reason) ->
     {error, Reason};
@@ -82,7 +87,7 @@ path(#{path := Path}) ->
     native(Path).
 
 %% What the port process proves itself with.
--spec secret() -> binary().
+-spec secret() -> {ok, binary()} | {error, procket:posix()}.
 secret() ->
     random_bytes(32).
 
@@ -185,7 +190,14 @@ native(Path) ->
     unicode:characters_to_binary(Path, unicode, file:native_name_encoding()).
 
 random_bytes(Size) ->
-    {ok, File} = file:open("/dev/urandom", [read, raw, binary]),
-    {ok, Bytes} = file:read(File, Size),
-    ok = file:close(File),
-    Bytes.
+    case file:open("/dev/urandom", [read, raw, binary]) of
+        {ok, File} ->
+            Read = file:read(File, Size),
+            ok = file:close(File),
+            case Read of
+                {ok, Bytes} -> {ok, Bytes};
+                _ -> {error, eio}
+            end;
+        {error, Reason} when is_atom(Reason) ->
+            {error, Reason}
+    end.

@@ -11,7 +11,7 @@
 all(Table) ->
     case persistent_term:get({?MODULE, Table}, undefined) of
         undefined ->
-            {ok, Constants} = procket_call:worker(constants, [Table]),
+            {ok, Constants} = procket_call:ask(constants, [Table]),
             persistent_term:put({?MODULE, Table}, Constants),
             Constants;
         Constants ->

@@ -30,6 +30,7 @@ new_table() ->
 %% The calling server's lane, of the end that its port process has sent.
 -spec open(procket:fd()) -> {ok, lane()} | {error, term()}.
 open(FD) ->
+    ok = sweep(),
     Opened = socket:open(FD, #{domain => local, type => stream, protocol => default, dup => true}),
     _ = procket_fd:close(FD),
     case Opened of
@@ -40,6 +41,11 @@ open(FD) ->
         {error, _} = Error ->
             Error
     end.
+
+%% Removes what callers have left that were killed as they took a lane that had gone.
+sweep() ->
+    Own = self(),
+    lists:foreach(fun free/1, [Key || {Key, _, Server} <- ets:tab2list(?TABLE), Server =:= Own orelse not is_process_alive(Server)]).
 
 -spec close(lane()) -> ok.
 close(#{key := Key, socket := Socket}) ->
@@ -56,8 +62,8 @@ free(Key) ->
     end.
 
 -spec is_taken_by(pid(), lane()) -> boolean().
-is_taken_by(Pid, #{key := Key}) ->
-    ets:lookup(?TABLE, Key) =:= [{Key, Pid}].
+is_taken_by(Pid, #{key := Key, server := Server}) ->
+    ets:lookup(?TABLE, Key) =:= [{Key, Pid, Server}].
 
 %% Calls, if it is of use, nobody waits for a processor, and the lane is free. `busy' and `unsent': nothing was sent.
 -spec call(lane(), Function :: atom(), Args :: [term()], [procket:fd()], Brings :: boolean(), timeout()) ->
@@ -85,10 +91,10 @@ nobody_waits() ->
         erlang:yield() andalso erlang:statistics(total_run_queue_lengths) =:= 0.
 
 take(#{key := Key, server := Server}) ->
-    try ets:insert_new(?TABLE, {Key, self()}) orelse ets:lookup(?TABLE, Key) of
+    try ets:insert_new(?TABLE, {Key, self(), Server}) orelse ets:lookup(?TABLE, Key) of
         true ->
             true;
-        [{Key, Pid}] ->
+        [{Key, Pid, Server}] ->
             _ = is_process_alive(Pid) orelse procket_port:replace_lane(Server, Pid),
             false;
         [] ->

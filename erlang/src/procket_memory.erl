@@ -17,7 +17,7 @@ alloc(Items) ->
     case lists:all(fun is_item/1, Items) of
         true ->
             case procket_ports:get(worker) of
-                {ok, #{server := Worker}} -> gen_server:call(?MODULE, {alloc, Worker, Items}, infinity);
+                {ok, #{server := Worker}} -> procket_call:application(?MODULE, {alloc, Worker, Items});
                 {error, _} = Error -> Error
             end;
         false ->

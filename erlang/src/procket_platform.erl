@@ -17,7 +17,7 @@ family(inet6, {unix, linux}) -> 10;
 family(netlink, {unix, linux}) -> 16;
 family(packet, {unix, linux}) -> 17;
 family(Name, _) ->
-    case procket_call:worker(family, [Name]) of
+    case procket_call:ask(family, [Name]) of
         {ok, Number} -> Number;
         {error, _} -> procket_error:badarg({family, Name})
     end.

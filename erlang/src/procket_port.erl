@@ -1,23 +1,23 @@
 %% @private
 %% The server of one port process: starts it, sends the requests that do not go over the lane, hands on their answers, and
-%% ends with it. Requests that have gathered cross in one batch.
+%% ends with it. Only a few requests are with the port process at a time: the others gather, and cross in one batch.
 -module(procket_port).
 -behaviour(gen_server).
 
--export([start_link/1, await/1, stop/1, submit/4, taken/2, abandon/2, replace_lane/2, spin/0]).
+-export([start_link/1, await/1, stop/1, submit/5, taken/2, abandon/2, replace_lane/2, spin/0]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([handle/0, options/0]).
 
-%% How long a port process may leave the channel unread, in milliseconds, and when a lane is tried again.
+%% How long a port process may leave a request unread or unanswered, in milliseconds, and when a lane is tried again.
 -define(PATIENCE, 10_000).
+%% So many requests are with the port process at a time. Their answers never fill the channel, where the port process would wait for
+%% this server while this server waits for the port process; and their descriptors, 253 each, are fewer than an unprivileged
+%% user may have on the way by default (1024: ETOOMANYREFS of unix(7)).
+-define(WINDOW, 4).
 %% The longest frame on stdin, and on the channel, where the kernel takes up to this length whole or not at all.
 -define(MAX_FRAME, 65_535).
 -define(MAX_CHANNEL_FRAME, 32_768).
-%% A batch is no longer than this, in calls, descriptors and bytes.
--define(BATCH_CALLS, 128).
--define(BATCH_FDS, 253).
--define(BATCH_BYTES, 16_384).
 
 -type handle() :: #{server := pid(), lane => procket_lane:lane()}.
 -type options() :: #{
@@ -26,14 +26,18 @@
     pipe => file:filename()
 }.
 -type request() :: {Function :: atom(), Args :: [term()], [procket:fd()]}.
--type call() :: {Id :: reference(), request()}.
 
 -record(state, {
     options :: options(),
     port :: port() | undefined,
     channel :: procket_channel:channel() | undefined,
     lane :: procket_lane:lane() | {opening, reference()} | undefined,
-    batches = #{} :: #{Id :: reference() => [call()]},
+    waiting = procket_queue:new() :: procket_queue:queue(),
+    %% What has no answer yet: the calls of a batch, or one that is none.
+    sent = #{} :: #{Id :: reference() => [procket_queue:waiting()] | alone},
+    %% How many answers have come, and whether somebody looks that there are more.
+    answers = 0 :: non_neg_integer(),
+    watched = false :: boolean(),
     untaken = procket_untaken:new() :: procket_untaken:untaken(),
     parts = #{} :: procket_parts:assembly()
 }).
@@ -49,7 +53,9 @@ await(Pid) ->
         gen_server:call(Pid, await, infinity)
     catch
         exit:{{shutdown, {posix, Reason}}, _} -> {error, Reason};
-        exit:{_Reason, _} -> noproc
+        exit:{Reason, _} when Reason =:= noproc; Reason =:= normal; Reason =:= shutdown; Reason =:= killed -> noproc;
+        exit:{{shutdown, _}, _} -> noproc;
+        exit:{_Reason, _} -> {error, epipe}
     end.
 
 -spec stop(pid()) -> ok.
@@ -60,10 +66,12 @@ stop(Pid) ->
         exit:_ -> ok
     end.
 
-%% Sends a request on behalf of the caller. The answer comes to `Id', an alias of the caller: `{Id, Result, FDs}', or `{Id, unsent}'.
--spec submit(pid(), Id :: reference(), request(), Brings :: boolean()) -> ok.
-submit(Server, Id, {_, Args, _} = Request, Brings) ->
-    Server ! {request, erlang:external_size(Args), Id, Request, [self() || Brings]},
+%% Sends a request on behalf of the caller, unless it has died or its time (monotonic, in milliseconds) is up before it is its turn.
+%% The answer comes to `Id', an alias of the caller: `{Id, Result, FDs}', or `{Id, unsent}'.
+-spec submit(pid(), Id :: reference(), request(), Brings :: boolean(), Deadline :: integer() | infinity) -> ok.
+submit(Server, Id, {_, Args, _} = Request, Brings, Deadline) ->
+    Waiting = #{call => {Id, Request}, size => erlang:external_size(Args), caller => self(), deadline => Deadline},
+    Server ! {request, Waiting, Brings},
     ok.
 
 %% The caller has the descriptors of the answer.
@@ -128,12 +136,11 @@ handle_cast({replace_lane, _Pid}, State) ->
     {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_info({request, Size, Id, {_, _, FDs} = Request, Caller}, State) ->
-    {Calls, Gathered} = gather([{Id, Request}], Size, length(FDs), remember(Id, Caller, State)),
-    send_calls(lists:reverse(Calls), Gathered);
+handle_info({request, Waiting, Brings}, State) ->
+    send_waiting(queue_submitted(queue(Waiting, Brings, State)));
 handle_info({Port, {data, Data}}, #state{port = Port} = State) ->
     try binary_to_term(Data) of
-        Answer -> answer(Answer, State)
+        Answer -> send_waiting(answer(Answer, State))
     catch
         error:badarg -> {stop, {shutdown, eproto}, State}
     end;
@@ -145,6 +152,13 @@ handle_info({'DOWN', Monitor, process, _Pid, _Reason}, State) ->
     {noreply, State#state{untaken = procket_untaken:down(Monitor, State#state.untaken)}};
 handle_info({Id, Result, FDs}, #state{lane = {opening, Id}} = State) ->
     {noreply, lane_opened(Id, Result, FDs, State)};
+handle_info({watch, _Answers}, #state{sent = Sent} = State) when map_size(Sent) =:= 0 ->
+    {noreply, State#state{watched = false}};
+%% The port process hangs, or is stopped: the next call finds another one.
+handle_info({watch, Answers}, #state{answers = Answers} = State) ->
+    {stop, {shutdown, etimedout}, State};
+handle_info({watch, _Answers}, State) ->
+    {noreply, watch(State#state{watched = false})};
 handle_info(open_lane, #state{lane = undefined} = State) ->
     {noreply, open_lane(State)};
 handle_info(_Message, State) ->
@@ -153,19 +167,29 @@ handle_info(_Message, State) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{port = undefined}) ->
     ok;
-terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane = Lane, untaken = Untaken}) ->
+terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane = Lane, untaken = Untaken} = State) ->
     _ = [procket_log:ended(maps:get(command, Options), Why) || {shutdown, Why} <- [Reason]],
     _ = [procket_ports:gone(Key) || #{key := Key} <- [Options]],
     procket_start:close_port(Port),
     procket_channel:close(Channel),
     _ = [procket_lane:close(Lane) || is_map(Lane)],
     procket_untaken:close_all(Untaken),
+    refuse(State#state.waiting),
     refuse_submitted().
 
-%% What was submitted too late can be submitted again, to another port process.
+%% What was not sent can be submitted again, to another port process.
+refuse(Queue) ->
+    case procket_queue:next(alone, Queue) of
+        {[], _} ->
+            ok;
+        {[#{call := {Id, _}}], Others} ->
+            Id ! {Id, unsent},
+            refuse(Others)
+    end.
+
 refuse_submitted() ->
     receive
-        {request, _Size, Id, _Request, _Caller} ->
+        {request, #{call := {Id, _}}, _Brings} ->
             Id ! {Id, unsent},
             refuse_submitted()
     after 0 -> ok
@@ -184,11 +208,13 @@ announce(#state{options = Options} = State) ->
 
 open_lane(State) ->
     Id = alias([reply]),
-    Opening = remember(Id, [self()], State#state{lane = {opening, Id}}),
+    Opening = remember(Id, self(), State#state{lane = {opening, Id}}),
     _ = announce(Opening),
-    %% Where it is not sent, the port process has ended.
-    _ = transmit(Opening, Id, term_to_binary({Id, lane, []}), []),
-    Opening.
+    case transmit(Opening, Id, term_to_binary({Id, lane, []}), []) of
+        ok -> sent(Id, alone, Opening);
+        %% The port process has ended, or does not read.
+        {error, _} -> Opening
+    end.
 
 lane_opened(Id, Result, FDs, #state{untaken = Untaken} = State) ->
     Taken = State#state{untaken = procket_untaken:remove(Id, Untaken)},
@@ -205,48 +231,68 @@ lane_opened(Id, Result, FDs, #state{untaken = Untaken} = State) ->
 
 %% Sending
 
-%% The calls that wait already, as long as they go into one batch. An opener takes none.
-gather(Calls, _Size, _FDs, #state{options = #{key := {opener, _}}} = State) ->
-    {Calls, State};
-gather(Calls, Size, FDs, State) ->
+queue(#{call := {Id, _}, caller := Caller} = Waiting, Brings, #state{waiting = Queue} = State) ->
+    Queued = State#state{waiting = procket_queue:add(Waiting, Queue)},
+    case Brings of
+        true -> remember(Id, Caller, Queued);
+        false -> Queued
+    end.
+
+queue_submitted(State) ->
     receive
-        {request, More, Id, {_, _, Own} = Request, Caller} when
-            Size + More =< ?BATCH_BYTES, FDs + length(Own) =< ?BATCH_FDS, length(Calls) < ?BATCH_CALLS
-        ->
-            gather([{Id, Request} | Calls], Size + More, FDs + length(Own), remember(Id, Caller, State))
-    after 0 -> {Calls, State}
+        {request, Waiting, Brings} -> queue_submitted(queue(Waiting, Brings, State))
+    after 0 -> State
     end.
 
-remember(_Id, [], State) -> State;
-remember(Id, [Caller], #state{untaken = Untaken} = State) -> State#state{untaken = procket_untaken:add(Id, Caller, Untaken)}.
+remember(Id, Caller, #state{untaken = Untaken} = State) ->
+    State#state{untaken = procket_untaken:add(Id, Caller, Untaken)}.
 
-send_calls([_] = Calls, State) ->
-    send_alone(Calls, State);
-send_calls(Calls, State) ->
-    Id = make_ref(),
-    {Args, FDs} = procket_batch:request([Request || {_, Request} <- Calls]),
-    case transmit(State, Id, term_to_binary({Id, batch, [Args]}), FDs) of
-        ok -> {noreply, State#state{batches = (State#state.batches)#{Id => Calls}}};
-        {error, etimedout} -> {stop, {shutdown, etimedout}, State};
-        %% One of the descriptors is bad. Alone they show which.
-        {error, _} -> send_alone(Calls, State)
-    end.
-
-send_alone([], State) ->
+send_waiting(#state{sent = Sent} = State) when map_size(Sent) >= ?WINDOW ->
     {noreply, State};
-send_alone([{Id, {Function, Args, FDs}} | Calls], State) ->
+send_waiting(#state{} = State) ->
+    {Calls, Queue} = procket_queue:next(how(State), State#state.waiting),
+    case Calls of
+        [] -> {noreply, State#state{waiting = Queue}};
+        _ -> send_waiting(send_calls(Calls, State#state{waiting = Queue}))
+    end;
+send_waiting({stop, _, _} = Stop) ->
+    Stop.
+
+%% An opener takes no batches.
+how(#state{options = #{key := worker}}) -> batch;
+how(#state{}) -> alone.
+
+send_calls([#{call := {Id, {Function, Args, FDs}}}], State) ->
     case transmit(State, Id, term_to_binary({Id, Function, Args}), FDs) of
-        ok ->
-            send_alone(Calls, State);
+        ok -> sent(Id, alone, State);
         %% The port process does not read, and may have read half of it.
-        {error, etimedout} ->
-            {stop, {shutdown, etimedout}, State};
+        {error, etimedout} -> {stop, {shutdown, etimedout}, State};
         {error, epipe} ->
             Id ! {Id, unsent},
-            send_alone(Calls, State#state{untaken = procket_untaken:remove(Id, State#state.untaken)});
-        {error, Reason} ->
-            send_alone(Calls, deliver(Id, {error, Reason}, [], State))
+            State#state{untaken = procket_untaken:remove(Id, State#state.untaken)};
+        {error, Reason} -> deliver(Id, {error, Reason}, {ok, []}, State)
+    end;
+send_calls(Calls, State) ->
+    Id = make_ref(),
+    {Args, FDs} = procket_batch:request([Request || #{call := {_, Request}} <- Calls]),
+    case transmit(State, Id, term_to_binary({Id, batch, [Args]}), FDs) of
+        ok -> sent(Id, Calls, State);
+        {error, etimedout} -> {stop, {shutdown, etimedout}, State};
+        %% One of the descriptors is bad. Alone they show which.
+        {error, _} -> send_again(Calls, State)
     end.
+
+send_again(Calls, #state{waiting = Queue} = State) ->
+    State#state{waiting = procket_queue:retry(Calls, Queue)}.
+
+sent(Id, What, #state{sent = Sent} = State) ->
+    watch(State#state{sent = Sent#{Id => What}}).
+
+watch(#state{watched = true} = State) ->
+    State;
+watch(#state{answers = Answers} = State) ->
+    _ = erlang:send_after(?PATIENCE, self(), {watch, Answers}),
+    State#state{watched = true}.
 
 transmit(#state{port = Port}, Id, Encoded, []) ->
     in_frames(Id, Encoded, ?MAX_FRAME, fun(Frame, _FDs) -> procket_start:command(Port, Frame) end, []);
@@ -279,7 +325,7 @@ answer({Id, Result, Count}, #state{channel = Channel} = State) when is_reference
     answered(Id, Result, procket_channel:receive_fds(Channel, Count), State);
 answer({Id, part, Part}, State) when is_reference(Id) ->
     case procket_parts:join(Id, Part, State#state.parts) of
-        {more, Parts} -> {noreply, State#state{parts = Parts}};
+        {more, Parts} -> State#state{parts = Parts, answers = State#state.answers + 1};
         {complete, Encoded, Parts} -> answer(binary_to_term(Encoded), State#state{parts = Parts});
         {error, badpart} -> {stop, {shutdown, eproto}, State}
     end;
@@ -288,17 +334,18 @@ answer(_Answer, State) ->
 
 answered(_Id, _Result, {error, eproto}, State) ->
     {stop, {shutdown, eproto}, State};
-answered(Id, Result, FDs, #state{batches = Batches} = State) ->
-    case {maps:take(Id, Batches), Result, FDs} of
-        {{Calls, Others}, {ok, Results}, _} ->
-            {noreply, deliver_batch(Calls, Results, FDs, State#state{batches = Others})};
+answered(Id, Result, FDs, #state{sent = Sent, answers = Answers} = State) ->
+    case {maps:take(Id, Sent), Result, FDs} of
+        {{[_ | _] = Calls, Others}, {ok, Results}, _} ->
+            deliver_batch(Calls, Results, FDs, State#state{sent = Others, answers = Answers + 1});
         %% Nothing of it was done: there was no room for its descriptors, or for its answer. There may be for each alone.
-        {{Calls, Others}, {error, _}, _} ->
-            send_alone(Calls, State#state{batches = Others});
-        {error, _, {ok, New}} ->
-            {noreply, deliver(Id, Result, New, State)};
-        {error, _, {error, Reason}} ->
-            {noreply, deliver(Id, {error, Reason}, [], State)}
+        {{[_ | _] = Calls, Others}, {error, _}, _} ->
+            send_again(Calls, State#state{sent = Others, answers = Answers + 1});
+        {{alone, Others}, _, _} ->
+            deliver(Id, Result, FDs, State#state{sent = Others, answers = Answers + 1});
+        %% A message to one who waits for a descriptor.
+        {error, _, _} ->
+            deliver(Id, Result, FDs, State)
     end.
 
 deliver_batch(Calls, Results, {ok, FDs}, State) ->
@@ -308,7 +355,9 @@ deliver_batch(Calls, Results, {error, _} = Error, State) ->
     deliver_all(Calls, [case Count of 0 -> {Result, []}; _ -> {Error, []} end || {Count, Result} <- Results], State).
 
 deliver_all(Calls, Results, State) ->
-    lists:foldl(fun({{Id, _}, {Result, FDs}}, S) -> deliver(Id, Result, FDs, S) end, State, lists:zip(Calls, Results)).
+    lists:foldl(fun({#{call := {Id, _}}, {Result, FDs}}, S) -> deliver(Id, Result, {ok, FDs}, S) end, State, lists:zip(Calls, Results)).
 
-deliver(Id, Result, FDs, #state{untaken = Untaken} = State) ->
+deliver(Id, _Result, {error, Reason}, State) ->
+    deliver(Id, {error, Reason}, {ok, []}, State);
+deliver(Id, Result, {ok, FDs}, #state{untaken = Untaken} = State) ->
     State#state{untaken = procket_untaken:deliver(Id, Result, FDs, Untaken)}.

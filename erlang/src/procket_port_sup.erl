@@ -11,9 +11,12 @@ start_link() ->
 
 -spec start_port(procket_port:options()) -> {ok, pid()} | {error, term()}.
 start_port(Options) ->
-    case supervisor:start_child(?MODULE, [Options]) of
+    try supervisor:start_child(?MODULE, [Options]) of
         {ok, Pid} when is_pid(Pid) -> {ok, Pid};
         {error, Reason} -> {error, Reason}
+    catch
+        %% The application is stopping.
+        exit:Reason -> {error, Reason}
     end.
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.

@@ -51,7 +51,7 @@ gone(Key) ->
 start(Key) ->
     case application:ensure_all_started(procket) of
         {ok, _} ->
-            case gen_server:call(?MODULE, {start, Key}, infinity) of
+            case procket_call:application(?MODULE, {start, Key}) of
                 {ok, Pid} ->
                     case procket_port:await(Pid) of
                         noproc -> start(Key);

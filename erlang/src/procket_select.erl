@@ -23,7 +23,7 @@
 -spec select(procket:fd(), direction()) -> ok | {error, procket:posix()}.
 select(FD, Direction) ->
     case procket_ports:get(worker) of
-        {ok, #{server := Worker}} -> gen_server:call(?MODULE, {select, Worker, {FD, Direction}}, infinity);
+        {ok, #{server := Worker}} -> procket_call:application(?MODULE, {select, Worker, {FD, Direction}});
         {error, _} = Error -> Error
     end.
 
@@ -31,7 +31,8 @@ select(FD, Direction) ->
 stop(FD) ->
     case watched(FD) of
         true ->
-            ok = gen_server:call(?MODULE, {stop, FD}, infinity),
+            %% Where it has ended, nobody waits for anything any more.
+            _ = procket_call:application(?MODULE, {stop, FD}),
             flush(FD);
         false ->
             flush(FD)

@@ -14,22 +14,25 @@
 connect(Options) ->
     case procket_channel:listen(maps:get(pipe, Options, undefined)) of
         {ok, Listener} ->
-            Result = start(Options, Listener),
+            Result =
+                case procket_channel:secret() of
+                    {ok, Secret} -> start(Options, Listener, Secret);
+                    {error, Reason} -> {error, Reason}
+                end,
             procket_channel:unlisten(Listener),
             Result;
         {error, Reason} ->
             {error, Reason}
     end.
 
-start(#{command := [Program | Args] = Command}, Listener) ->
+start(#{command := [Program | Args] = Command}, Listener, Secret) ->
     try open_port({spawn_executable, procket_command:find(Program)}, [{args, Args}, {env, ?ENV}, {packet, 2}, binary, exit_status, hide]) of
-        Port -> introduce(Port, Command, Listener)
+        Port -> introduce(Port, Command, Listener, Secret)
     catch
         error:Reason -> procket_refusal:not_started(Command, spawn_posix(Reason))
     end.
 
-introduce(Port, Command, Listener) ->
-    Secret = procket_channel:secret(),
+introduce(Port, Command, Listener, Secret) ->
     Id = make_ref(),
     Connected =
         case command(Port, term_to_binary({Id, attach, [procket_channel:path(Listener), Secret, procket_port:spin()]})) of
@@ -39,7 +42,9 @@ introduce(Port, Command, Listener) ->
                     {error, _} = Error -> Error
                 end;
             {error, epipe} ->
-                procket_refusal:refused(Command, epipe)
+                procket_refusal:refused(Command, epipe);
+            {error, etimedout} = Unread ->
+                Unread
         end,
     case Connected of
         {ok, Channel} ->
@@ -74,25 +79,30 @@ spawn_posix(Reason) when is_atom(Reason), Reason =/= badarg, Reason =/= system_l
 spawn_posix(system_limit) -> eagain;
 spawn_posix(_) -> einval.
 
+%% At once, also where the port process does not read what was written to it: port_close/1 would wait for that.
 -spec close_port(port()) -> ok.
 close_port(Port) ->
-    try
-        true = port_close(Port),
-        ok
-    catch
-        error:badarg -> ok
-    end,
+    true = unlink(Port),
+    true = exit(Port, kill),
     receive
         {'EXIT', Port, _} -> ok
     after 0 -> ok
     end.
 
-%% Writes a frame to the port process. `epipe': it has ended.
--spec command(port(), iodata()) -> ok | {error, epipe}.
+%% Writes a frame to the port process. `epipe': it has ended. `etimedout': it does not read.
+-spec command(port(), iodata()) -> ok | {error, epipe | etimedout}.
 command(Port, Frame) ->
-    try
-        true = port_command(Port, Frame),
-        ok
+    command(Port, Frame, ?TIMEOUT).
+
+command(Port, Frame, Milliseconds) ->
+    try port_command(Port, Frame, [nosuspend]) of
+        true ->
+            ok;
+        false when Milliseconds > 0 ->
+            timer:sleep(1),
+            command(Port, Frame, Milliseconds - 1);
+        false ->
+            {error, etimedout}
     catch
         error:badarg -> {error, epipe}
     end.

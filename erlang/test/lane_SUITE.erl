@@ -57,10 +57,10 @@ server_when_lane_is_taken(_Config) ->
 
 %% A process that has the lane and does nothing with it.
 holding() ->
-    #{key := Key} = procket_test:lane(),
+    #{key := Key, server := Server} = procket_test:lane(),
     Self = self(),
     Pid = spawn(fun() ->
-        true = ets:insert_new(procket_lane, {Key, self()}),
+        true = ets:insert_new(procket_lane, {Key, self(), Server}),
         Self ! {self(), holds},
         receive free -> true = ets:delete(procket_lane, Key) end
     end),

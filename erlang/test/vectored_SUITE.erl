@@ -162,8 +162,8 @@ pipeline_bad_calls(_Config) ->
 %% The lane is taken: the pipeline stands in a batch of the server's.
 pipeline_through_the_server(_Config) ->
     {ok, FD} = procket:socket(inet, dgram, udp),
-    #{key := Key} = procket_test:lane(),
-    true = ets:insert_new(procket_lane, {Key, self()}),
+    #{key := Key, server := Server} = procket_test:lane(),
+    true = ets:insert_new(procket_lane, {Key, self(), Server}),
     [{ok, FD2}, {ok, <<2:32/native>>}] = procket:call([{socket, [inet, dgram, udp]}, {getsockopt, [FD, 'SOL_SOCKET', 'SO_TYPE', <<0:32>>]}]),
     true = ets:delete(procket_lane, Key),
     lists:foreach(fun procket:close/1, [FD, FD2]).
