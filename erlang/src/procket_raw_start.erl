@@ -128,7 +128,8 @@ hardware(none) -> none.
 
 -spec close(#{port := port(), channel := procket_channel:channel(), _ => _}) -> ok.
 close(#{port := Port, channel := Channel}) ->
-    procket_start:close_port(Port),
+    %% What was sent goes out.
+    procket_start:finish_port(Port),
     procket_channel:close(Channel).
 
 %% What `gen_raw:info/1' says, from what the capture process says.

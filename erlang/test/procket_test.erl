@@ -3,6 +3,7 @@
 
 -export([need_root/1, need/2, run/2, sh/1, sh_ok/1]).
 -export([with_netns/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
+-export([counts_settle/1, server/1, run_node/2, quiet/1]).
 -export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
@@ -104,6 +105,54 @@ lane() ->
     end),
     {ok, #{lane := Lane}} = procket_ports:get(worker),
     Lane.
+
+%% Waits until all is as it was: see procket_load:counts/0.
+counts_settle(Before) ->
+    counts_settle(Before, 200).
+
+counts_settle(Before, Tries) ->
+    case procket_load:counts() of
+        Before ->
+            ok;
+        After when Tries =:= 0 ->
+            error({left_over, [{Key, maps:get(Key, Before), N} || {Key, N} <- maps:to_list(After), maps:get(Key, Before) =/= N]});
+        _ ->
+            timer:sleep(50),
+            counts_settle(Before, Tries - 1)
+    end.
+
+%% The server of the worker, or of the one opener.
+server(worker) ->
+    {ok, #{server := Server}} = procket_ports:get(worker),
+    Server;
+server(opener) ->
+    [Server] = [Pid || {_, Pid, _, _} <- supervisor:which_children(procket_port_sup), Pid =/= server(worker)],
+    Server.
+
+%% Evaluates an expression in a node of its own, behind a prefix such as "prlimit --nofile=64"; what it is, which is printed.
+run_node(Prefix, Expression) ->
+    Paths = [[filename:dirname(code:which(Module)), " "] || Module <- [?MODULE, procket]],
+    Line = [Prefix, " timeout 60 erl -noinput -noshell -pa ", Paths, " -eval 'Value = begin ", Expression, " end, "
+        "io:format(\"<~0tp>\", [Value]), halt().' </dev/null"],
+    Output = sh_ok(Line),
+    case re:run(Output, "<(.*)>", [{capture, all_but_first, list}, dotall]) of
+        {match, [Value]} ->
+            {ok, Tokens, _} = erl_scan:string(Value ++ "."),
+            {ok, Term} = erl_parse:parse_term(Tokens),
+            Term;
+        nomatch ->
+            error({no_value, Output})
+    end.
+
+%% Runs something without what the application says of faults that are made on purpose.
+quiet(Fun) ->
+    #{level := Level} = logger:get_primary_config(),
+    ok = logger:set_primary_config(level, none),
+    try
+        Fun()
+    after
+        logger:set_primary_config(level, Level)
+    end.
 
 %% A value, once it no longer changes: what was before may still be closing.
 settled(Fun) ->

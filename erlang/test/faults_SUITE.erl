@@ -1,0 +1,379 @@
+%% What happens to port processes and to the system, in the middle of every kind of call: docs/reliability.md.
+-module(faults_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [
+        killed_in_every_call, stopped_in_every_call, killed_under_load, never_started, servers_killed,
+        no_descriptors_in_the_vm, no_descriptors_in_the_worker, no_memory_in_the_worker, no_memory_in_the_opener,
+        full_disk, full_disk_everywhere, directory_removed, executable_removed, executable_replaced, output_closed, dies_at_once
+    ].
+
+suite() ->
+    [{timetrap, {minutes, 3}}].
+
+init_per_suite(Config) ->
+    case procket_test:need_root(Config) of
+        Config -> procket_test:need("prlimit", Config);
+        Skip -> Skip
+    end.
+
+end_per_suite(_Config) ->
+    _ = application:stop(procket).
+
+init_per_testcase(_, Config) ->
+    _ = application:stop(procket),
+    Config.
+
+end_per_testcase(_, _Config) ->
+    [application:unset_env(procket, Key) || Key <- [timeout, port_executable]],
+    ok.
+
+%% A worker and an opener that have been used, and a socket.
+with_socket(Fun) ->
+    procket_test:quiet(fun() ->
+        {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
+        try
+            {ok, _} = procket:getsockname(FD, <<0:128>>),
+            _ = procket_test:lane(),
+            Fun(FD)
+        after
+            ok = procket:close(FD)
+        end
+    end).
+
+signal(Signal, Pids) ->
+    procket_test:sh_ok(["kill -", Signal, " ", lists:join(" ", Pids)]).
+
+%% One call of each kind. Those of the worker first.
+every_call(FD) ->
+    Address = procket_test:sockaddr(9, {127, 0, 0, 1}),
+    [
+        {socket, fun() -> procket:socket(inet, dgram, udp) end},
+        {bind, fun() -> procket:bind(FD, Address) end},
+        {long, fun() -> procket:bind(FD, binary:copy(<<1>>, 100_000)) end},
+        {connect, fun() -> procket:connect(FD, Address) end},
+        {listen, fun() -> procket:listen(FD) end},
+        {accept, fun() -> procket:accept(FD) end},
+        {getsockname, fun() -> procket:getsockname(FD, Address) end},
+        {recvfrom, fun() -> procket:recvfrom(FD, 100) end},
+        {recvmsg, fun() -> procket:recvmsg(FD, 100, 0, 100) end},
+        {sendto, fun() -> procket:sendto(FD, <<"x">>, 0, Address) end},
+        {sendmsg, fun() -> procket:sendmsg(FD, <<"x">>, 0, [], Address) end},
+        {read, fun() -> procket:read(FD, 100) end},
+        {write, fun() -> procket:write(FD, <<"x">>) end},
+        {setsockopt, fun() -> procket:setsockopt(FD, 'SOL_SOCKET', 'SO_PRIORITY', <<0:32>>) end},
+        {getsockopt, fun() -> procket:getsockopt(FD, 'SOL_SOCKET', 'SO_PRIORITY', <<0:32>>) end},
+        {ioctl, fun() -> procket:ioctl(FD, 16#541b, <<0:32>>) end},
+        {pipeline, fun() -> procket:call([{getsockname, [FD, Address]}]) end},
+        {select, fun() -> procket:select(FD, read) end},
+        {alloc, fun() -> procket:alloc([{ptr, 8}]) end},
+        {open, fun() -> procket:open(0, [{protocol, udp}]) end},
+        {dev, fun() -> procket:dev("null") end}
+    ].
+
+begin_all(Calls) ->
+    Self = self(),
+    [{Kind, spawn_link(fun() -> Self ! {self(), Call()} end)} || {Kind, Call} <- Calls].
+
+answers(Pids) ->
+    [{Kind, receive {Pid, Answer} -> Answer after 60_000 -> no_answer end} || {Kind, Pid} <- Pids].
+
+both() ->
+    procket_test:os_pids(worker) ++ procket_test:os_pids(opener).
+
+%% Every call works again, and the socket is what it was.
+all_is_well(FD) ->
+    {ok, <<_:16, Port:16, _/binary>> = Name} = procket:getsockname(FD, <<0:128>>),
+    ?assert(Port > 0),
+    ok = procket:sendto(FD, <<"works">>, 0, Name),
+    ?assertEqual({ok, <<"works">>}, procket:recvfrom(FD, 100)),
+    [begin {ok, New} = Open(), ok = procket:close(New) end || {Kind, Open} <- every_call(FD), lists:member(Kind, [socket, open, dev])],
+    _ = procket_test:lane(),
+    ok.
+
+no_messages() ->
+    receive Message -> error({left_over, Message}) after 100 -> ok end.
+
+killed_in_every_call(_Config) ->
+    with_socket(fun(FD) ->
+        Before = procket_test:settled(fun procket_load:counts/0),
+        Pids = both(),
+        %% One who waits already is told.
+        ok = procket:select(FD, read),
+        signal("STOP", Pids),
+        Calls = begin_all(every_call(FD)),
+        timer:sleep(300),
+        signal("KILL", Pids),
+        Answers = answers(Calls),
+        %% A call that had not been sent is made by the next port process, so only those that are no answers at all are wrong.
+        [?assertNotEqual({Kind, no_answer}, Answer) || {Kind, _} = Answer <- Answers],
+        ?assertMatch([_ | _], [Kind || {Kind, {error, epipe}} <- Answers]),
+        [procket:close(New) || {_, {ok, New}} <- Answers, is_integer(New)],
+        receive {procket, FD, error, epipe} -> ok after 10_000 -> error(not_told) end,
+        %% Only what was made after all can have happened to the socket; another one is as good as new.
+        {ok, Other} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
+        all_is_well(Other),
+        ok = procket:close(Other),
+        procket_test:counts_settle(Before),
+        no_messages()
+    end).
+
+%% Stopped for good: calls end in time, and the next ones find another port process although the first never moves again.
+stopped_in_every_call(_Config) ->
+    with_socket(fun(FD) ->
+        Before = procket_test:settled(fun procket_load:counts/0),
+        application:set_env(procket, timeout, 500),
+        Pids = both(),
+        signal("STOP", Pids),
+        try
+            Answers = answers(begin_all(every_call(FD))),
+            [?assert(lists:member(Answer, [{error, etimedout}, {error, epipe}]), {Kind, Answer}) || {Kind, Answer} <- Answers],
+            application:set_env(procket, timeout, 5000),
+            [until_answered(Call) || {Kind, Call} <- every_call(FD), lists:member(Kind, [getsockname, open])],
+            [?assertNot(lists:member(Pid, both())) || Pid <- Pids],
+            ?assertMatch([_, _], [Pid || Pid <- Pids, filelib:is_dir("/proc/" ++ Pid)])
+        after
+            signal("KILL", Pids)
+        end,
+        procket_test:counts_settle(Before),
+        no_messages()
+    end).
+
+%% In a few times the patience with a port process.
+until_answered(Call) -> until_answered(Call, 12).
+
+until_answered(Call, Tries) when Tries > 0 ->
+    case Call() of
+        {error, Reason} when Reason =:= etimedout; Reason =:= epipe -> until_answered(Call, Tries - 1);
+        {ok, New} when is_integer(New) -> ok = procket:close(New);
+        {ok, _} -> ok
+    end;
+until_answered(Call, 0) ->
+    error({never, Call()}).
+
+%% Again and again, under load: PROCKET_KILLS says how often.
+killed_under_load(_Config) ->
+    ct:timetrap({minutes, 30}),
+    Kills = list_to_integer(os:getenv("PROCKET_KILLS", "100")),
+    with_socket(fun(FD) ->
+        %% What is made once.
+        Warm = procket_load:start(10),
+        kill_some(5),
+        #{wrong := []} = procket_load:stop(Warm),
+        all_is_well(FD),
+        Before = procket_test:settled(fun procket_load:counts/0),
+        Atoms = erlang:system_info(atom_count),
+        Load = procket_load:start(20),
+        kill_some(Kills),
+        #{begun := Begun, outcomes := Outcomes, wrong := Wrong} = procket_load:stop(Load),
+        ?assertEqual([], Wrong),
+        Answered = maps:fold(fun({Kind, _}, N, Sum) -> maps:update_with(Kind, fun(M) -> M + N end, N, Sum) end, #{}, Outcomes),
+        ?assertEqual(Begun, maps:merge(maps:map(fun(_, _) -> 0 end, Begun), Answered)),
+        all_is_well(FD),
+        procket_test:counts_settle(Before),
+        ?assertEqual(Atoms, erlang:system_info(atom_count)),
+        no_messages(),
+        {comment, lists:flatten(io_lib:format("~b kills, ~b calls, all answered, ~b of them with an error: ~0tp", [
+            Kills, lists:sum(maps:values(Begun)), lists:sum([N || {{_, R}, N} <- maps:to_list(Outcomes), R =/= ok]), Outcomes]))}
+    end).
+
+kill_some(0) -> ok;
+kill_some(Kills) ->
+    timer:sleep(20 + rand:uniform(60)),
+    case procket_test:os_pids(lists:nth(rand:uniform(2), [worker, opener])) of
+        [] -> kill_some(Kills);
+        [Pid | _] ->
+            _ = procket_test:sh(["kill -9 ", Pid]),
+            kill_some(Kills - 1)
+    end.
+
+%% A program that never says that it is there.
+never_started(Config) ->
+    Path = script(Config, "hangs", "exec sleep 300"),
+    procket_test:quiet(fun() ->
+        {ok, FD} = procket:socket(inet, dgram, udp),
+        Before = procket_test:settled(fun procket_load:counts/0),
+        Calls = [{N, fun() -> procket:open(0, [{protocol, udp}, {progname, Path}, {exec, [""]}]) end} || N <- lists:seq(1, 20)],
+        ?assertEqual([{N, {error, etimedout}} || N <- lists:seq(1, 20)], answers(begin_all(Calls))),
+        procket_test:counts_settle(Before),
+        _ = procket_test:sh("for d in /proc/[0-9]*; do tr '\\0' ' ' <$d/cmdline 2>/dev/null | grep -qx 'sleep 300 ' && kill ${d#/proc/}; done"),
+        ok = procket:close(FD)
+    end).
+
+%% The application's own processes.
+servers_killed(_Config) ->
+    with_socket(fun(FD) ->
+        Before = procket_test:settled(fun procket_load:counts/0),
+        [
+            begin
+                exit(whereis(Name), kill),
+                timer:sleep(50),
+                until_answered(fun() -> procket:socket(inet, dgram, udp) end),
+                all_is_well(FD),
+                procket_test:counts_settle(Before)
+            end
+         || Name <- [procket_ports, procket_port_sup, procket_memory, procket_select, procket_sup]
+        ],
+        [begin exit(procket_test:server(Role), kill), timer:sleep(50), all_is_well(FD), procket_test:counts_settle(Before) end || Role <- [worker, opener]],
+        no_messages()
+    end).
+
+%% None at the start, and none later, with port processes that run.
+no_descriptors_in_the_vm(_Config) ->
+    Expression =
+        "{ok, _} = application:ensure_all_started(procket), "
+        "[{module, _} = code:ensure_loaded(M) || M <- [procket_test, procket_load, logger_formatter, io_lib_pretty]], "
+        "Fill = fun Fill(Files) -> case file:open(\"/dev/null\", [raw, read]) of {ok, F} -> Fill([F | Files]); {error, emfile} -> Files end end, "
+        "Free = fun(Files) -> [file:close(F) || F <- Files] end, "
+        "Calls = [fun() -> procket:socket(inet, dgram, udp) end, fun() -> procket:open(0, [{protocol, udp}, {exec, [\"\"]}]) end], "
+        "Full1 = Fill([]), Cold = [Call() || Call <- Calls], Free(Full1), "
+        "Works = [begin {ok, FD} = Call(), FD end || Call <- Calls], _ = procket_test:lane(), timer:sleep(100), "
+        "Full2 = Fill([]), Warm = [Call() || Call <- Calls ++ Calls], {Name, _} = procket:getsockname(hd(Works), <<0:128>>), Free(Full2), "
+        "Again = [begin {ok, FD} = Call(), procket:close(FD) end || Call <- Calls], "
+        "Before = Fill([]), Free(Before), [procket:close(FD) || FD <- Works], "
+        "{Cold, Warm, Name, Again, length(Full1) - length(Before)}",
+    Emfile = {error, emfile},
+    {Cold, Warm, Name, Again, _} = procket_test:run_node("prlimit --nofile=64", Expression),
+    ?assertEqual({[Emfile, Emfile], [Emfile, Emfile, Emfile, Emfile], ok, [ok, ok]}, {Cold, Warm, Name, Again}).
+
+no_descriptors_in_the_worker(_Config) ->
+    with_socket(fun(FD) ->
+        Worker = procket_test:os_pid(worker),
+        Before = procket_test:settled(fun procket_load:counts/0),
+        Open = procket_test:open_fds(Worker),
+        Limits = string:trim(procket_test:sh_ok(["prlimit --pid ", Worker, " --nofile --noheadings --output SOFT --raw"])) ++ ":",
+        limit(Worker, "nofile", integer_to_list(Open) ++ ":"),
+        [?assertEqual({error, emfile}, Call()) || Call <- [fun() -> procket:socket(inet, dgram, udp) end, fun() -> procket:getsockname(FD, <<0:128>>) end]],
+        limit(Worker, "nofile", Limits),
+        ?assertEqual(Worker, procket_test:os_pid(worker)),
+        all_is_well(FD),
+        ?assertEqual(Open, procket_test:settled(fun() -> procket_test:open_fds(Worker) end)),
+        procket_test:counts_settle(Before)
+    end).
+
+limit(OsPid, Resource, Value) ->
+    procket_test:sh_ok(["prlimit --pid ", OsPid, " --", Resource, "=", Value]).
+
+%% Memory that cannot be had ends the worker, and that call alone fails.
+no_memory_in_the_worker(_Config) ->
+    with_socket(fun(FD) ->
+        Before = procket_test:settled(fun procket_load:counts/0),
+        limit(procket_test:os_pid(worker), "as", "1000000:"),
+        Answer = procket:recvfrom(FD, 10_000_000),
+        ?assert(lists:member(Answer, [{error, epipe}, {error, enomem}]), Answer),
+        _ = procket_test:sh(["kill -9 ", lists:join(" ", procket_test:os_pids(worker))]),
+        until_answered(fun() -> procket:socket(inet, dgram, udp) end),
+        all_is_well(FD),
+        procket_test:counts_settle(Before)
+    end).
+
+no_memory_in_the_opener(_Config) ->
+    with_socket(fun(FD) ->
+        Before = procket_test:settled(fun procket_load:counts/0),
+        ?assertMatch({error, _}, procket:open(0, [{protocol, udp}, {exec, ["prlimit --as=1000000"]}])),
+        all_is_well(FD),
+        procket_test:counts_settle(Before)
+    end).
+
+%% TMPDIR is full: another directory serves.
+full_disk(Config) ->
+    Dir = filename:join(proplists:get_value(priv_dir, Config), "full"),
+    _ = procket_test:sh_ok(["mkdir ", Dir, " && mount -t tmpfs -o size=4k,nr_inodes=1 tmpfs ", Dir]),
+    try
+        ?assertEqual({error, enospc}, file:make_dir(filename:join(Dir, "x"))),
+        port_SUITE:with_tmpdir(Dir, fun() -> ?assertEqual(eacces, procket:errno_id(13)) end)
+    after
+        procket_test:sh_ok(["umount ", Dir])
+    end.
+
+%% There is no room for the directory, or for the socket in it; and later there is.
+full_disk_everywhere(_Config) ->
+    [
+        begin
+            Mounts = [["mount -t tmpfs -o size=4k,nr_inodes=", Inodes, " tmpfs ", Dir, " && "] || Dir <- ["/tmp", "/dev/shm"]],
+            Prefix = ["env -u TMPDIR unshare --mount --propagation private sh -c '", Mounts, " exec \"$@\"' sh "],
+            Expression =
+                "Full = procket:socket(inet, dgram, udp), {ok, Left} = file:list_dir(\"/tmp\"), "
+                "os:cmd(\"mount -o remount,nr_inodes=100 /tmp\"), {Later, _} = procket:socket(inet, dgram, udp), {Full, Left, Later}",
+            ?assertEqual({{error, enospc}, [], ok}, procket_test:run_node(Prefix, Expression))
+        end
+     || Inodes <- ["1", "2"]
+    ].
+
+directory_removed(Config) ->
+    Dir = filename:join(proplists:get_value(priv_dir, Config), "gone"),
+    ok = file:make_dir(Dir),
+    port_SUITE:with_tmpdir(Dir, fun() ->
+        with_socket(fun(FD) ->
+            ok = file:del_dir(Dir),
+            all_is_well(FD),
+            kill_and_wait(worker),
+            all_is_well(FD)
+        end)
+    end).
+
+kill_and_wait(Role) ->
+    Server = procket_test:server(Role),
+    signal("KILL", [procket_test:os_pid(Role)]),
+    procket_test:wait_until(fun() -> not is_process_alive(Server) end).
+
+%% One that runs does not need it; the next one does.
+executable_removed(Config) ->
+    Path = copy(Config, "removed"),
+    application:set_env(procket, port_executable, Path),
+    with_socket(fun(FD) ->
+        ok = file:rename(Path, Path ++ ".away"),
+        all_is_well(FD),
+        kill_and_wait(worker),
+        ?assertEqual({error, enoent}, procket:socket(inet, dgram, udp)),
+        ?assertEqual({error, enoent}, procket:getsockname(FD, <<0:128>>)),
+        ok = file:rename(Path ++ ".away", Path),
+        all_is_well(FD)
+    end).
+
+executable_replaced(Config) ->
+    Path = copy(Config, "replaced"),
+    application:set_env(procket, port_executable, Path),
+    with_socket(fun(FD) ->
+        ok = file:delete(Path),
+        ok = file:write_file(Path, "no program any more"),
+        ok = file:change_mode(Path, 8#755),
+        {ok, _} = procket:getsockname(FD, <<0:128>>),
+        kill_and_wait(worker),
+        ?assertEqual({error, enoexec}, procket:socket(inet, dgram, udp)),
+        _ = copy(Config, "replaced"),
+        all_is_well(FD)
+    end).
+
+copy(Config, Name) ->
+    Path = filename:join(proplists:get_value(priv_dir, Config), Name),
+    _ = procket_test:sh_ok(["cp ", procket:progname(), " ", Path, ".new && mv ", Path, ".new ", Path]),
+    Path.
+
+%% The pipe that its answers go to is broken from the start.
+output_closed(Config) ->
+    broken(Config, "closed", "exec " ++ procket:progname() ++ " \"$@\" >&-").
+
+%% It connects, and ends before it answers a call: again and again.
+dies_at_once(Config) ->
+    broken(Config, "dies", procket:progname() ++ " \"$@\" & exec sleep 0.05").
+
+broken(Config, Name, Line) ->
+    Path = script(Config, Name, Line),
+    application:set_env(procket, timeout, 1000),
+    application:set_env(procket, port_executable, Path),
+    procket_test:quiet(fun() ->
+        Calls = [{N, fun() -> procket:socket(inet, dgram, udp) end} || N <- lists:seq(1, 20)],
+        [?assertMatch({_, {error, Reason}} when is_atom(Reason) andalso Reason =/= no_answer, Answer) || {_, {error, _}} = Answer <- answers(begin_all(Calls))]
+    end),
+    application:unset_env(procket, port_executable),
+    _ = application:stop(procket),
+    ?assertEqual(eacces, procket:errno_id(13)).
+
+script(Config, Name, Line) ->
+    Path = filename:join(proplists:get_value(priv_dir, Config), Name),
+    ok = file:write_file(Path, ["#!/bin/sh\n", Line, "\n"]),
+    ok = file:change_mode(Path, 8#755),
+    Path.
