@@ -1,6 +1,6 @@
 # make demo: the main job before your eyes.  make test: everything.  Both install what is missing.
 .DEFAULT_GOAL := build
-.PHONY: build demo test bench port docs clean clean-port deps swift-test ct dialyzer xref format lint
+.PHONY: build demo test bench soak sanitize port docs clean clean-port deps swift-test ct dialyzer xref format lint
 
 SHELL := /bin/sh
 PORT := priv/procket
@@ -91,3 +91,14 @@ uninstall:
 bench: build
 	$(SWIFT_BUILD) --product procket-flood
 	@erlang/bench/run "$$(swift build -c release --static-swift-stdlib --show-bin-path)/procket-flood"
+
+# Everything at full speed, with a fault each second.
+MINUTES = 10
+soak: build
+	@erlang/bench/soak $(MINUTES)
+
+# The Swift tests with the address and the undefined behaviour sanitizer. There are no threads.
+sanitize: deps
+	swift test --sanitize address --scratch-path .build/address $(SWIFT_FLAGS)
+	swift test --sanitize undefined --scratch-path .build/undefined $(SWIFT_FLAGS)
+	$(MAKE) fuzz

@@ -1,0 +1,154 @@
+%% Random sequences of calls against a model that OTP's `socket' answers, and terms of every size over the wire.
+-module(properties_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-include_lib("proper/include/proper.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() ->
+    [calls_are_those_of_a_twin, every_size_crosses, parts_are_joined].
+
+suite() ->
+    [{timetrap, {minutes, 5}}].
+
+init_per_suite(Config) -> Config.
+
+end_per_suite(_Config) ->
+    _ = application:stop(procket).
+
+check(Property, Times) ->
+    ?assert(proper:quickcheck(Property, [{numtests, Times}, {to_file, user}, noshrink, quiet])).
+
+%% Four places, in each a socket of procket and its twin in OTP, or nothing.
+calls_are_those_of_a_twin(_Config) ->
+    Before = procket_test:open_fds(),
+    check(?FORALL(Calls, proper_types:list(call()), run(Calls)), 200),
+    procket_test:wait_until(fun() -> procket_test:open_fds() =< Before + 8 end).
+
+place() -> proper_types:integer(1, 4).
+
+call() ->
+    proper_types:oneof([
+        {open, place(), proper_types:oneof([socket, open, foreign])},
+        {dup, place(), place()},
+        {close, place()},
+        {send, place(), place(), proper_types:binary()},
+        {send, place(), place(), ?LET(N, proper_types:integer(65_500, 65_507), binary:copy(<<N>>, N))},
+        {recv, place()},
+        {option, place(), proper_types:integer(0, 6)},
+        {name, place()}
+    ]).
+
+run(Calls) ->
+    try
+        End = lists:foldl(fun(Call, Places) -> step(Call, Places) end, #{}, Calls),
+        maps:foreach(fun(_, Pair) -> close(Pair) end, End),
+        true
+    catch
+        throw:{differs, What} ->
+            ct:pal("~0tp~n~0tp", [What, Calls]),
+            false
+    end.
+
+step({open, Place, How}, Places) when not is_map_key(Place, Places) ->
+    {ok, Twin} = socket:open(inet, dgram, udp),
+    ok = socket:bind(Twin, #{family => inet, addr => loopback, port => 0}),
+    Places#{Place => {open(How), {socket, Twin}}};
+step({dup, From, To}, Places) when is_map_key(From, Places), not is_map_key(To, Places) ->
+    {FD, Twin} = maps:get(From, Places),
+    Places#{To => {dup(fd(FD)), {socket, duplicate(Twin)}}};
+step({close, Place}, Places) when is_map_key(Place, Places) ->
+    {Pair, Others} = maps:take(Place, Places),
+    close(Pair),
+    same(getsockname, {error, ebadf}, case procket:getsockname(1_000_000 + Place, <<0:128>>) of {error, R} -> {error, R} end),
+    Others;
+step({send, From, To, Data}, Places) when is_map_key(From, Places), is_map_key(To, Places) ->
+    {{FD, Twin}, {ToFD, ToTwin}} = {maps:get(From, Places), maps:get(To, Places)},
+    {ok, Name} = procket:getsockname(fd(ToFD), <<0:128>>),
+    {ok, Address} = socket:sockname(sock(ToTwin)),
+    same(send, socket:sendto(sock(Twin), Data, Address), procket:sendto(fd(FD), Data, 0, Name)),
+    Places;
+step({recv, Place}, Places) when is_map_key(Place, Places) ->
+    {FD, Twin} = maps:get(Place, Places),
+    Expected = case socket:recvfrom(sock(Twin), 65_507, [], 0) of {ok, {_, Data}} -> {ok, Data}; {error, timeout} -> {error, eagain}; Other -> Other end,
+    same(recv, Expected, procket:recvfrom(fd(FD), 65_507)),
+    Places;
+step({option, Place, Value}, Places) when is_map_key(Place, Places) ->
+    {FD, Twin} = maps:get(Place, Places),
+    same(setopt, socket:setopt(sock(Twin), {socket, priority}, Value), procket:setsockopt(fd(FD), 'SOL_SOCKET', 'SO_PRIORITY', <<Value:32/native>>)),
+    {ok, Got} = socket:getopt(sock(Twin), {socket, priority}),
+    same(getopt, {ok, <<Got:32/native>>}, procket:getsockopt(fd(FD), 'SOL_SOCKET', 'SO_PRIORITY', <<0:32>>)),
+    Places;
+step({name, Place}, Places) when is_map_key(Place, Places) ->
+    {FD, _} = maps:get(Place, Places),
+    {ok, <<2:16/native, Port:16, 127, 0, 0, 1, _/binary>>} = procket:getsockname(fd(FD), <<0:128>>),
+    same(port, true, Port > 0),
+    Places;
+step(_, Places) ->
+    Places.
+
+same(_, Value, Value) -> ok;
+same(What, Expected, Got) -> throw({differs, {What, Expected, Got}}).
+
+open(socket) ->
+    {ok, FD} = procket:socket(inet, dgram, udp),
+    ok = procket:bind(FD, procket_test:sockaddr(0, {127, 0, 0, 1})),
+    {own, FD};
+open(open) ->
+    {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
+    {own, FD};
+open(foreign) ->
+    {ok, Socket} = gen_udp:open(0, [{ip, {127, 0, 0, 1}}, {active, false}]),
+    {ok, FD} = inet:getfd(Socket),
+    {foreign, Socket, FD}.
+
+fd({own, FD}) -> FD;
+fd({foreign, _, FD}) -> FD.
+
+sock({socket, Socket}) -> Socket.
+
+%% Through a socket of family local: SCM_RIGHTS.
+dup(FD) ->
+    Path = "/tmp/procket-" ++ os:getpid() ++ "-" ++ integer_to_list(erlang:unique_integer([positive])),
+    {ok, A} = procket:socket(local, dgram, 0),
+    Address = <<1:16/native, (list_to_binary(Path))/binary, 0>>,
+    ok = procket:bind(A, Address),
+    ok = procket:sendmsg(A, <<"x">>, 0, [{1, 1, <<FD:32/native>>}], Address),
+    {ok, <<"x">>, _, [{1, 1, <<New:32/native>>}]} = procket:recvmsg(A, 10, 0, 64),
+    ok = procket:close(A),
+    ok = file:delete(Path),
+    {own, New}.
+
+duplicate({socket, Socket}) ->
+    {ok, FD} = socket:getopt(Socket, {otp, fd}),
+    {ok, Copy} = socket:open(FD, #{dup => true}),
+    Copy.
+
+close({FD, {socket, Twin}}) ->
+    _ = case FD of {own, N} -> procket:close(N); {foreign, Socket, _} -> gen_udp:close(Socket) end,
+    ok = socket:close(Twin).
+
+%% The size of a request and of an answer, over the lane and through the server, most of all about a frame's 65,535 bytes.
+every_size_crosses(_Config) ->
+    {ok, _, [Resource]} = procket:alloc([{ptr, 400_000}]),
+    Size = proper_types:oneof([proper_types:integer(0, 300_000), proper_types:integer(65_400, 65_600), proper_types:integer(32_700, 32_800)]),
+    check(?FORALL({N, Lane}, {Size, proper_types:boolean()}, begin
+        Data = rand:bytes(N),
+        Through = fun() -> ok = procket:memcpy(Resource, Data), {ok, <<Got:N/binary, _/binary>>} = procket:buf(Resource), Got =:= Data end,
+        case Lane of true -> Through(); false -> overload_SUITE:with_lane_taken(fun(_) -> Through() end) end
+    end), 150).
+
+%% However a term is cut, it comes out as it went in.
+parts_are_joined(_Config) ->
+    check(?FORALL({Term, Max}, {proper_types:term(), proper_types:integer(100, 1000)}, begin
+        Id = make_ref(),
+        Encoded = term_to_binary({Id, [Term, binary:copy(<<"x">>, 3000)]}),
+        Frames = procket_parts:split(Id, Encoded, Max),
+        lists:all(fun(Frame) -> byte_size(Frame) =< Max end, Frames) andalso joined(Frames, #{}) =:= Encoded
+    end), 300).
+
+joined([Frame | Frames], Assembly) ->
+    {Id, part, Part} = binary_to_term(Frame),
+    case procket_parts:join(Id, Part, Assembly) of
+        {more, More} -> joined(Frames, More);
+        {complete, Encoded, Rest} when Frames =:= [], map_size(Rest) =:= 0 -> Encoded
+    end.
