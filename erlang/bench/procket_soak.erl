@@ -58,6 +58,8 @@ resident() ->
 all_work() ->
     {ok, FD} = procket:open(0, [{protocol, udp}]),
     {ok, _} = procket:getsockname(FD, <<0:128>>),
+    ok = procket:select(FD, read),
+    ok = procket:select_stop(FD),
     _ = procket_test:lane(),
     procket:close(FD).
 

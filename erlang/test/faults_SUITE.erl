@@ -5,7 +5,7 @@
 
 all() ->
     [
-        killed_in_every_call, stopped_in_every_call, killed_under_load, never_started, servers_killed,
+        killed_in_every_call, stopped_in_every_call, killed_under_load, killed_before_it_is_taken, never_started, servers_killed,
         no_descriptors_in_the_vm, no_descriptors_in_the_worker, no_memory_in_the_worker, no_memory_in_the_opener,
         full_disk, full_disk_everywhere, directory_removed, executable_removed, executable_replaced, output_closed, dies_at_once
     ].
@@ -35,8 +35,7 @@ with_socket(Fun) ->
     procket_test:quiet(fun() ->
         {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
         try
-            {ok, _} = procket:getsockname(FD, <<0:128>>),
-            _ = procket_test:lane(),
+            all_is_well(FD),
             Fun(FD)
         after
             ok = procket:close(FD)
@@ -90,6 +89,9 @@ all_is_well(FD) ->
     ok = procket:sendto(FD, <<"works">>, 0, Name),
     ?assertEqual({ok, <<"works">>}, procket:recvfrom(FD, 100)),
     [begin {ok, New} = Open(), ok = procket:close(New) end || {Kind, Open} <- every_call(FD), lists:member(Kind, [socket, open, dev])],
+    %% With it the worker is watched by the one who serves select/2.
+    ok = procket:select(FD, read),
+    ok = procket:select_stop(FD),
     _ = procket_test:lane(),
     ok.
 
@@ -189,6 +191,22 @@ kill_some(Kills) ->
             kill_some(Kills - 1)
     end.
 
+%% The port process ends between an answer and the word of its caller that it has the descriptor: that stays open.
+killed_before_it_is_taken(_Config) ->
+    with_socket(fun(_) ->
+        Server = procket_test:server(opener),
+        Id = monitor(process, Server, [{alias, reply_demonitor}]),
+        Numbers = {2, 2, 17, <<127, 0, 0, 1>>, 0, <<>>, <<>>, undefined},
+        ok = procket_port:submit(Server, Id, {open, [Numbers], []}, true, infinity),
+        FD = receive {Id, ok, [New]} -> New after 5000 -> error(no_answer) end,
+        signal("KILL", [procket_test:os_pid(opener)]),
+        timer:sleep(100),
+        ?assertMatch({ok, _}, procket:getsockname(FD, <<0:128>>)),
+        procket_port:taken(Server, Id),
+        procket_test:wait_until(fun() -> not is_process_alive(Server) end),
+        ?assertEqual(ok, procket:close(FD))
+    end).
+
 %% A program that never says that it is there.
 never_started(Config) ->
     Path = script(Config, "hangs", "exec sleep 300"),
@@ -224,7 +242,7 @@ servers_killed(_Config) ->
 no_descriptors_in_the_vm(_Config) ->
     Expression =
         "{ok, _} = application:ensure_all_started(procket), "
-        "[{module, _} = code:ensure_loaded(M) || M <- [procket_test, procket_load, logger_formatter, io_lib_pretty]], "
+        "[{module, _} = code:ensure_loaded(M) || M <- [procket_test, procket_load, logger_formatter, io_lib_pretty, eval_bits, erl_bits]], "
         "Fill = fun Fill(Files) -> case file:open(\"/dev/null\", [raw, read]) of {ok, F} -> Fill([F | Files]); {error, emfile} -> Files end end, "
         "Free = fun(Files) -> [file:close(F) || F <- Files] end, "
         "Calls = [fun() -> procket:socket(inet, dgram, udp) end, fun() -> procket:open(0, [{protocol, udp}, {exec, [\"\"]}]) end], "
@@ -337,13 +355,13 @@ executable_replaced(Config) ->
     Path = copy(Config, "replaced"),
     application:set_env(procket, port_executable, Path),
     with_socket(fun(FD) ->
-        ok = file:delete(Path),
+        ok = file:rename(Path, Path ++ ".away"),
         ok = file:write_file(Path, "no program any more"),
         ok = file:change_mode(Path, 8#755),
         {ok, _} = procket:getsockname(FD, <<0:128>>),
         kill_and_wait(worker),
         ?assertEqual({error, enoexec}, procket:socket(inet, dgram, udp)),
-        _ = copy(Config, "replaced"),
+        ok = file:rename(Path ++ ".away", Path),
         all_is_well(FD)
     end).
 

@@ -19,6 +19,8 @@ init_per_testcase(_, Config) ->
     _ = application:stop(procket),
     {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
+    ok = procket:select(FD, read),
+    ok = procket:select_stop(FD),
     _ = procket_test:lane(),
     [{fd, FD}, {name, Name} | Config].
 
