@@ -1,0 +1,52 @@
+%% The application stops and starts, and its modules are loaded anew, under load and with sockets open.
+-module(lifecycle_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+all() -> [stops_under_load, modules_loaded_twice].
+
+suite() ->
+    [{timetrap, {minutes, 2}}].
+
+init_per_suite(Config) -> Config.
+
+end_per_suite(_Config) ->
+    _ = application:stop(procket).
+
+%% Callers get an answer, and those that come later start it again.
+stops_under_load(_Config) ->
+    _ = application:stop(procket),
+    procket_test:quiet(fun() ->
+        Before = procket_test:open_fds(),
+        Load = procket_load:start(10),
+        [begin timer:sleep(100), _ = application:stop(procket) end || _ <- lists:seq(1, 20)],
+        #{wrong := Wrong} = procket_load:stop(Load),
+        ?assertEqual([], Wrong),
+        _ = application:stop(procket),
+        procket_test:wait_until(fun() -> procket_test:open_fds() =:= Before end),
+        ?assertEqual([], procket_test:os_pids(worker) ++ procket_test:os_pids(opener)),
+        ?assertEqual(eacces, procket:errno_id(13))
+    end).
+
+%% As in a release upgrade: nobody runs old code, the port processes and sockets stay.
+modules_loaded_twice(_Config) ->
+    {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
+    {ok, Name} = procket:getsockname(FD, <<0:128>>),
+    {ok, Socket} = gen_udp:open(0, [{fd, FD}, binary]),
+    Pids = [procket_test:os_pid(Role) || Role <- [worker, opener]],
+    ok = procket:select(FD, write),
+    receive {procket, FD, ready, write} -> ok end,
+    {ok, Modules} = application:get_key(procket, modules),
+    Load = procket_load:start(5),
+    [begin procket_test:wait_until(fun() -> code:soft_purge(Module) end), {module, Module} = code:load_file(Module) end || _ <- [1, 2], Module <- Modules],
+    #{wrong := Wrong} = procket_load:stop(Load),
+    ?assertEqual([], Wrong),
+    [procket_test:wait_until(fun() -> code:soft_purge(Module) end) || Module <- Modules],
+    ?assertEqual(Pids, [procket_test:os_pid(Role) || Role <- [worker, opener]]),
+    ?assertEqual({ok, Name}, procket:getsockname(FD, <<0:128>>)),
+    <<_:16, Port:16, _/binary>> = Name,
+    {ok, Client} = gen_udp:open(0),
+    ok = gen_udp:send(Client, {127, 0, 0, 1}, Port, <<"x">>),
+    receive {udp, Socket, _, _, <<"x">>} -> ok after 5000 -> error(nothing_arrived) end,
+    lists:foreach(fun gen_udp:close/1, [Client, Socket]),
+    ok = procket:close(FD).
