@@ -23,6 +23,10 @@ refused([Program | _] = Command, Why) ->
         %% The errno of execve(2), from OTP's erl_child_setup: the loader or the format of the executable is another system's.
         {true, {exit_status, 2}} -> not_started(Command, enoent);
         {true, {exit_status, 8}} -> not_started(Command, enoexec);
+        %% Killed as it started.
+        {true, {exit_status, Status}} when Status > 128 ->
+            procket_log:refused(Command, Why),
+            {error, epipe};
         %% It ended while it was written to, so its status is not known: what it is when nothing is written.
         {true, epipe} -> refused(Command, {exit_status, status(Path)});
         {_, _} ->

@@ -42,7 +42,10 @@ introduce(Port, Command, Listener, Secret) ->
                     {error, _} = Error -> Error
                 end;
             {error, epipe} ->
-                procket_refusal:refused(Command, epipe);
+                receive
+                    {Port, {exit_status, Status}} -> procket_refusal:refused(Command, {exit_status, Status})
+                after 0 -> procket_refusal:refused(Command, epipe)
+                end;
             {error, etimedout} = Unread ->
                 Unread
         end,

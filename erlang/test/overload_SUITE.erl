@@ -146,6 +146,5 @@ one_does_not_starve_others(_Config) ->
     ?assert(lists:max(Between) < 1000, lists:max(Between)).
 
 never_stops(Lane, Calls) ->
-    _ = procket_lane:call(Lane, errno_id, [13], [], false, 5000),
-    counters:add(Calls, 1, 1),
+    _ = [counters:add(Calls, 1, 1) || procket_lane:call(Lane, errno_id, [13], [], false, 5000) =/= busy],
     never_stops(Lane, Calls).

@@ -74,8 +74,8 @@ kinds() ->
     [
         {getsockname, fun(#{fd := FD, name := Name}) -> expect({ok, Name}, procket:getsockname(FD, Name)) end},
         {socket, fun(_) -> opened(procket:socket(inet, dgram, udp)) end},
-        {open, fun(_) -> opened(procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}])) end},
-        {dev, fun(_) -> opened(procket:dev("null")) end},
+        {open, fun(_) -> opened(procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}, {exec, [""]}])) end},
+        {dev, fun(_) -> opened(procket:dev("null", [{exec, [""]}])) end},
         {echo, fun echo/1},
         {pipeline, fun(#{fd := FD, name := Name}) ->
             expect([{ok, Name}, {error, eopnotsupp}], procket:call([{getsockname, [FD, Name]}, {listen, [FD]}]))
