@@ -71,7 +71,7 @@ open_fds(OsPid) ->
 
 %% The process identifiers of the BEAM's port programs.
 os_pids(Role) ->
-    [Pid || {Pid, R} <- children(), R =:= Role].
+    [Pid || {Pid, R} <- children(), R =:= atom_to_binary(Role)].
 
 os_pid(Role) ->
     [Pid] = os_pids(Role),
@@ -87,7 +87,7 @@ child(Port) ->
             case file:read_file("/proc/" ++ Pid ++ "/cmdline") of
                 {ok, Line} ->
                     case lists:reverse(binary:split(Line, <<0>>, [global, trim])) of
-                        [Role | _] -> [{Pid, binary_to_atom(Role)}];
+                        [Role | _] -> [{Pid, Role}];
                         [] -> []
                     end;
                 {error, _} ->
