@@ -67,23 +67,22 @@ faults(Until, Count, Load) ->
     case erlang:monotonic_time(second) < Until of
         true ->
             timer:sleep(1000),
-            fault(rand:uniform(4)),
+            fault(one_of([worker, opener, capture]), one_of([kill, stop])),
             _ = [io:format("~b faults, ~b s left, ~b processes~n", [Count, Until - erlang:monotonic_time(second), length(processes())]) || Load =/= quiet, Count rem 10 =:= 0],
             faults(Until, Count + 1, Load);
         false ->
             Count
     end.
 
-fault(1) -> signal(worker, "KILL");
-fault(2) -> signal(opener, "KILL");
-fault(3) ->
-    signal(worker, "STOP"),
+one_of(List) ->
+    lists:nth(rand:uniform(length(List)), List).
+
+fault(Role, kill) ->
+    signal(Role, "KILL");
+fault(Role, stop) ->
+    signal(Role, "STOP"),
     timer:sleep(300),
-    signal(worker, "CONT");
-fault(4) ->
-    signal(opener, "STOP"),
-    timer:sleep(300),
-    signal(opener, "CONT").
+    signal(Role, "CONT").
 
 signal(Role, Signal) ->
     _ = [procket_test:sh(["kill -", Signal, " ", Pid]) || Pid <- procket_test:os_pids(Role)],

@@ -6,7 +6,7 @@
 all() ->
     [
         killed_in_every_call, stopped_in_every_call, killed_under_load, killed_before_it_is_taken, never_started, servers_killed,
-        no_descriptors_in_the_vm, no_descriptors_in_the_worker, no_memory_in_the_worker, no_memory_in_the_opener,
+        no_descriptors_in_the_vm, no_descriptors_in_the_worker, no_descriptors_in_the_system, no_memory_in_the_worker, no_memory_in_the_opener,
         full_disk, full_disk_everywhere, directory_removed, executable_removed, executable_replaced, output_closed, dies_at_once
     ].
 
@@ -22,6 +22,9 @@ init_per_suite(Config) ->
 end_per_suite(_Config) ->
     _ = application:stop(procket).
 
+init_per_testcase(no_descriptors_in_the_system, Config) ->
+    _ = application:stop(procket),
+    procket_test:need("cc", Config);
 init_per_testcase(_, Config) ->
     _ = application:stop(procket),
     Config.
@@ -188,7 +191,7 @@ killed_under_load(_Config) ->
 kill_some(0) -> ok;
 kill_some(Kills) ->
     timer:sleep(20 + rand:uniform(60)),
-    case procket_test:os_pids(lists:nth(rand:uniform(2), [worker, opener])) of
+    case procket_test:os_pids(lists:nth(rand:uniform(3), [worker, opener, capture])) of
         [] -> kill_some(Kills);
         [Pid | _] ->
             _ = procket_test:sh(["kill -9 ", Pid]),
@@ -275,6 +278,25 @@ no_descriptors_in_the_worker(_Config) ->
         procket_test:counts_settle(Before)
     end).
 
+%% ENFILE, from a socket(2) in place of the kernel's: to bring it about would take the descriptors of the whole machine.
+no_descriptors_in_the_system(Config) ->
+    [Source, Library, Fault] = [filename:join(proplists:get_value(Dir, Config), Name) || {Dir, Name} <- [{data_dir, "enfile.c"}, {priv_dir, "enfile.so"}, {priv_dir, "fault"}]],
+    _ = procket_test:sh_ok(["cc -shared -fPIC -o ", Library, " ", Source, " -ldl"]),
+    ok = file:write_file(Fault, "0"),
+    Path = script(Config, "enfile", ["LD_PRELOAD=", Library, " PROCKET_FAULT=", Fault, " exec ", code:priv_dir(procket), "/procket \"$@\""]),
+    application:set_env(procket, port_executable, Path),
+    with_socket(fun(FD) ->
+        Before = procket_test:settled(fun procket_load:counts/0),
+        Pids = both(),
+        ok = file:write_file(Fault, "1"),
+        ?assertEqual({error, enfile}, procket:socket(inet, dgram, udp)),
+        ?assertEqual({error, enfile}, procket:open(0, [{protocol, udp}])),
+        ok = file:write_file(Fault, "0"),
+        ?assertEqual(Pids, both()),
+        all_is_well(FD),
+        procket_test:counts_settle(Before)
+    end).
+
 lowest_free(OsPid, FD) ->
     case file:read_link_all(lists:concat(["/proc/", OsPid, "/fd/", FD])) of
         {ok, _} -> lowest_free(OsPid, FD + 1);
@@ -318,17 +340,24 @@ full_disk(Config) ->
 
 %% There is no room for the directory, or for the socket in it; and later there is.
 full_disk_everywhere(_Config) ->
-    [
-        begin
-            Mounts = [["mount -t tmpfs -o size=4k,nr_inodes=", Inodes, " tmpfs ", Dir, " && "] || Dir <- ["/tmp", "/dev/shm"]],
-            Prefix = ["env -u TMPDIR unshare --mount --propagation private sh -c '", Mounts, " exec \"$@\"' sh "],
-            Expression =
-                "Full = procket:socket(inet, dgram, udp), {ok, Left} = file:list_dir(\"/tmp\"), "
-                "os:cmd(\"mount -o remount,nr_inodes=100 /tmp\"), {Later, _} = procket:socket(inet, dgram, udp), {Full, Left, Later}",
-            ?assertEqual({{error, enospc}, [], ok}, procket_test:run_node(Prefix, Expression))
-        end
-     || Inodes <- ["1", "2"]
-    ].
+    %% Where it is not hidden.
+    Dir = "/var/tmp/procket-" ++ os:getpid(),
+    try
+        Lib = procket_test:copy_application(Dir),
+        [
+            begin
+                Mounts = [["mount -t tmpfs -o size=4k,nr_inodes=", Inodes, " tmpfs ", Tmp, " && "] || Tmp <- ["/tmp", "/dev/shm"]],
+                Prefix = ["cd / && env -u TMPDIR unshare --mount --propagation private sh -c '", Mounts, " exec \"$@\"' sh "],
+                Expression =
+                    "Full = procket:socket(inet, dgram, udp), {ok, Left} = file:list_dir(\"/tmp\"), "
+                    "os:cmd(\"mount -o remount,nr_inodes=100 /tmp\"), {Later, _} = procket:socket(inet, dgram, udp), {Full, Left, Later}",
+                ?assertEqual({{error, enospc}, [], ok}, procket_test:run_node(Prefix, [Lib, "/ebin"], Expression))
+            end
+         || Inodes <- ["1", "2"]
+        ]
+    after
+        procket_test:sh_ok(["rm -rf ", Dir])
+    end.
 
 directory_removed(Config) ->
     Dir = filename:join(proplists:get_value(priv_dir, Config), "gone"),

@@ -44,7 +44,8 @@ counts() ->
         resources => ets:info(procket_memory, size),
         monitors => lists:sum([length(M) || P <- processes(), {monitors, M} <- [process_info(P, monitors)]]),
         workers => length(procket_test:os_pids(worker)),
-        openers => length(procket_test:os_pids(opener))
+        openers => length(procket_test:os_pids(opener)),
+        captures => length(procket_test:os_pids(capture))
     }.
 
 caller(Begun) ->
@@ -89,6 +90,7 @@ kinds() ->
         {bad_descriptor, fun(#{name := Name}) -> expect({error, ebadf}, procket:bind(1_000_000, Name)) end},
         {memory, fun memory/1},
         {select, fun select/1},
+        {capture, fun capture/1},
         {long, fun(#{fd := FD}) -> expect({error, einval}, procket:bind(FD, binary:copy(<<1>>, 60_000 + rand:uniform(20_000)))) end},
         {killed, fun(#{fd := FD, name := Name}) ->
             {Pid, Monitor} = spawn_monitor(fun() -> [procket:getsockname(FD, Name) || _ <- lists:seq(1, 1000)] end),
@@ -166,3 +168,41 @@ select(#{fd := FD, name := Name} = State) ->
         end,
         fun() -> drain(State) end
     ]).
+
+%% A socket of `gen_raw', and what comes to it, in order.
+capture(_) ->
+    case procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}, {exec, [""]}]) of
+        {ok, FD} ->
+            Result = captured(FD, gen_raw:open({fd, FD}, [])),
+            case procket:close(FD) of
+                ok -> Result;
+                Error -> exit({not_closed, Error})
+            end;
+        Error ->
+            Error
+    end.
+
+captured(_FD, {error, _} = Error) ->
+    Error;
+captured(FD, {ok, Socket}) ->
+    Data = [rand:bytes(rand:uniform(1400)) || _ <- lists:seq(1, 20)],
+    Result =
+        case procket:getsockname(FD, <<0:128>>) of
+            {ok, Name} -> steps([fun() -> procket:sendto(FD, Datagram, 0, Name) end || Datagram <- Data] ++ [fun() -> collect(Socket, Data) end]);
+            Error -> Error
+        end,
+    ok = gen_raw:close(Socket),
+    Result.
+
+collect(_Socket, []) ->
+    ok;
+collect(Socket, Data) ->
+    case gen_raw:recv(Socket, 30_000) of
+        {ok, Packets} ->
+            lists:prefix(Packets, Data) orelse exit({not_in_order, Data, Packets}),
+            collect(Socket, lists:nthtail(length(Packets), Data));
+        {error, timeout} ->
+            exit({nothing_comes, gen_raw:stats(Socket)});
+        Error ->
+            Error
+    end.

@@ -3,7 +3,7 @@
 
 -export([need_root/1, need/2, run/2, sh/1, sh_ok/1]).
 -export([with_netns/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
--export([counts_settle/1, server/1, run_node/2, quiet/1]).
+-export([counts_settle/1, server/1, run_node/2, run_node/3, quiet/1]).
 -export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
@@ -131,7 +131,9 @@ server(opener) ->
 
 %% Evaluates an expression in a node of its own, behind a prefix such as "prlimit --nofile=64"; what it is, which is printed.
 run_node(Prefix, Expression) ->
-    Paths = [[filename:dirname(code:which(Module)), " "] || Module <- [?MODULE, procket]],
+    run_node(Prefix, [[filename:dirname(code:which(Module)), " "] || Module <- [?MODULE, procket]], Expression).
+
+run_node(Prefix, Paths, Expression) ->
     Line = [Prefix, " timeout 60 erl -noinput -noshell -pa ", Paths, " -eval 'Value = begin ", Expression, " end, "
         "io:format(\"<~0tp>\", [Value]), halt().' </dev/null"],
     Output = sh_ok(Line),
