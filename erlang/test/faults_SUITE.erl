@@ -7,7 +7,7 @@ all() ->
     [
         killed_in_every_call, stopped_in_every_call, killed_under_load, killed_before_it_is_taken, never_started, servers_killed,
         no_descriptors_in_the_vm, no_descriptors_in_the_worker, no_descriptors_in_the_system, no_memory_in_the_worker, no_memory_in_the_opener,
-        full_disk, full_disk_everywhere, directory_removed, executable_removed, executable_replaced, output_closed, dies_at_once
+        full_disk, full_disk_everywhere, directory_removed, executable_removed, executable_replaced, output_closed, output_full, dies_at_once
     ].
 
 suite() ->
@@ -408,6 +408,15 @@ copy(Config, Name) ->
     Path = filename:join(proplists:get_value(priv_dir, Config), Name),
     _ = procket_test:sh_ok(["cp ", procket:progname(), " ", Path, ".new && mv ", Path, ".new ", Path]),
     Path.
+
+%% Pipes and channels are full while the VM is stopped: all goes on with it.
+output_full(_Config) ->
+    Expression =
+        "{ok, _} = application:ensure_all_started(procket), logger:set_primary_config(level, none), Load = procket_load:start(10), "
+        "os:cmd(\"(sleep 1; kill -STOP \" ++ os:getpid() ++ \"; sleep 2; kill -CONT \" ++ os:getpid() ++ \") >/dev/null 2>&1 &\"), "
+        "timer:sleep(5000), #{begun := Begun, outcomes := Outcomes, wrong := Wrong} = procket_load:stop(Load), "
+        "{Wrong, [Key || {_, Outcome} = Key <- maps:keys(Outcomes), Outcome =/= ok], lists:sum(maps:values(Begun)) - lists:sum(maps:values(Outcomes))}",
+    ?assertEqual({[], [], 0}, procket_test:run_node("", Expression)).
 
 %% The pipe that its answers go to is broken from the start.
 output_closed(Config) ->

@@ -2,13 +2,16 @@
 %% A fault of a port process may show as one of `allowed/0', never as anything else, and never as no answer.
 -module(procket_load).
 
--export([start/1, stop/1, counts/0, allowed/0]).
+-export([start/1, stop/1, counts/0]).
 
 -export_type([load/0]).
 
 -opaque load() :: #{callers := [{pid(), reference()}], begun := counters:counters_ref(), kinds := [atom()]}.
 
 %% What a call returns that meets a fault: docs/reliability.md.
+allowed(capture) -> [closed | allowed()];
+allowed(_) -> allowed().
+
 allowed() ->
     [epipe, etimedout].
 
@@ -66,7 +69,7 @@ loop(Kinds, State, Begun, Results) ->
         Outcome =
             case Call(State) of
                 ok -> ok;
-                {error, Reason} -> lists:member(Reason, allowed()) orelse exit({wrong, Kind, Reason}), Reason
+                {error, Reason} -> lists:member(Reason, allowed(Kind)) orelse exit({wrong, Kind, Reason}), Reason
             end,
         loop(Kinds, State, Begun, add(#{{Kind, Outcome} => 1}, Results))
     end.
