@@ -128,7 +128,7 @@ open(Source, Options) ->
 %% '''
 -spec close(socket()) -> ok.
 close(Socket) ->
-    case call(Socket, close) of
+    case call(Socket, close, infinity) of
         ok -> ok;
         {error, closed} -> ok
     end.
@@ -152,7 +152,8 @@ recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0; Timeout =:= infini
 %% @doc Sends a frame, with its link-layer header, or a list of frames in this order: sendmmsg(2).
 %%
 %% It waits while the interface takes no more. `{error, {Reason, Sent}}': the first `Sent' of the frames were sent, the next one was refused,
-%% and those behind it were not tried. `enetdown', the interface is down; `emsgsize', the frame is longer than it takes; `enobufs', its
+%% and those behind it were not tried. `etimedout': for so long as a call may take (`timeout' of the application's environment, 5000
+%% milliseconds) none of them went out; some of those behind the first `Sent' still may. `enetdown', the interface is down; `emsgsize', the frame is longer than it takes; `enobufs', its
 %% queue is full; `edestaddrreq' and others of sendmsg(2) on a descriptor that is not connected; `closed'.
 %% A cooked socket does not send: `eopnotsupp'.
 %%
@@ -186,6 +187,8 @@ send(Socket, Id, Frames, Flying, {Sent, Result} = Before) ->
         {Id, {error, {ecanceled, 0}}} when Result =/= ok -> send(Socket, Id, Frames, Flying - 1, Before);
         {Id, {error, {Reason, Count}}} -> send(Socket, Id, Frames, Flying - 1, {Sent + Count, {error, Reason}});
         {'DOWN', Id, process, Socket, _} -> {error, {closed, Sent}}
+    after procket_call:timeout() ->
+        {error, {etimedout, Sent}}
     end.
 
 chunk([Frame | Frames], Size, Chunk) when Size =:= 0; Size + byte_size(Frame) + ?HEADER =< ?CHUNK ->
@@ -202,7 +205,7 @@ chunk(Frames, _Size, Chunk) ->
 %% receive {raw, Socket, [<<_:14/binary, "hello">>]} -> ok end,
 %% {ok, [{active, 99}]} = gen_raw:getopts(Socket, [active]).
 %% '''
--spec setopts(socket(), [{active, active() | -32768..-1}]) -> ok | {error, einval | closed}.
+-spec setopts(socket(), [{active, active() | -32768..-1}]) -> ok | {error, einval | closed | etimedout}.
 setopts(Socket, Options) when is_list(Options) ->
     Values = [Value || {active, Value} <- Options, procket_raw_options:active(Value) orelse is_negative(Value)],
     case length(Values) =:= length(Options) of
@@ -225,7 +228,7 @@ each([Fun | Funs]) ->
 %% ```
 %% {ok, [{snaplen, 262144}, {direction, in}]} = gen_raw:getopts(Socket, [snaplen, direction]).
 %% '''
--spec getopts(socket(), [atom()]) -> {ok, [{atom(), term()}]} | {error, einval | closed}.
+-spec getopts(socket(), [atom()]) -> {ok, [{atom(), term()}]} | {error, einval | closed | etimedout}.
 getopts(Socket, Names) when is_list(Names) ->
     case call(Socket, getopts) of
         {ok, Options} ->
@@ -245,7 +248,7 @@ getopts(Socket, Names) when is_list(Names) ->
 %% ok = gen_raw:controlling_process(Socket, Other),
 %% {error, not_owner} = gen_raw:controlling_process(Socket, self()).
 %% '''
--spec controlling_process(socket(), NewOwner :: pid()) -> ok | {error, not_owner | closed}.
+-spec controlling_process(socket(), NewOwner :: pid()) -> ok | {error, not_owner | closed | etimedout}.
 controlling_process(Socket, NewOwner) when is_pid(NewOwner) ->
     case call(Socket, {handover, start}) of
         ok ->
@@ -298,11 +301,15 @@ stats(Socket) ->
 info(Socket) ->
     call(Socket, info).
 
-call(Socket, Request) when is_pid(Socket) ->
+call(Socket, Request) ->
+    call(Socket, Request, procket_call:timeout()).
+
+call(Socket, Request, Timeout) when is_pid(Socket) ->
     try
-        gen_server:call(Socket, Request, infinity)
+        gen_server:call(Socket, Request, Timeout)
     catch
+        exit:{timeout, _} -> {error, etimedout};
         exit:_ -> {error, closed}
     end;
-call(Socket, _Request) ->
+call(Socket, _Request, _Timeout) ->
     procket_error:badarg({socket, Socket}).

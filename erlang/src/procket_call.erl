@@ -2,7 +2,7 @@
 %% The caller's side of a call to a port process: over the lane where it is free, else through the server of the port process.
 -module(procket_call).
 
--export([worker/2, worker/3, ask/2, opener/3, with_server/3, run/1, application/2]).
+-export([worker/2, worker/3, ask/2, opener/3, with_server/3, run/1, application/2, timeout/0]).
 
 -type result() :: {Result :: term(), [procket:fd()]} | {error, term()}.
 
@@ -126,6 +126,8 @@ await_end(Server, Deadline) ->
         {error, epipe}
     end.
 
+%% How long a call may take, in milliseconds.
+-spec timeout() -> timeout().
 timeout() ->
     application:get_env(procket, timeout, 5000).
 

@@ -13,7 +13,6 @@
 -define(CREDIT, 1_048_576).
 %% What is given back at once.
 -define(OWED, 65_536).
--define(MAX_FRAME, 65_535).
 -define(MAX_ACTIVE, 32_767).
 -define(is_active(Mode), (Mode =/= false)).
 
@@ -36,7 +35,8 @@
     handover :: undefined | gen_raw:active(),
     queue = queue:new() :: queue:queue(item()),
     waiting = queue:new() :: queue:queue(waiter()),
-    requests = #{} :: #{reference() => {stats | info, gen_server:from()} | {send, pos_integer()}},
+    %% With `capture'.
+    requests :: undefined | procket_raw_requests:requests(),
     parts = #{} :: #{packets => {Bytes :: non_neg_integer(), procket_parts:assembly()}},
     delivered = 0 :: non_neg_integer(),
     flow :: procket_raw_flow:flow(),
@@ -85,9 +85,9 @@ init({#{active := Mode} = Options, Owner}) ->
     {reply, term(), #state{}} | {noreply, #state{}} | {stop, term(), term(), #state{}} | {stop, term(), #state{}}.
 handle_call(open, _From, #state{capture = undefined, options = Options} = State) ->
     case procket_raw_start:start(Options, ?CREDIT) of
-        {ok, Capture} ->
+        {ok, #{port := Port} = Capture} ->
             _ = [procket_raw_sup:register(FD) || #{source := {fd, FD}} <- [Options]],
-            {reply, ok, State#state{capture = Capture}};
+            {reply, ok, State#state{capture = Capture, requests = procket_raw_requests:new(Port)}};
         {error, _} = Error ->
             {stop, {shutdown, Error}, Error, State}
     end;
@@ -119,9 +119,7 @@ handle_call(close, _From, State) ->
 handle_call(_Ask, _From, #state{capture = undefined} = State) ->
     {reply, {error, closed}, State};
 handle_call(Ask, From, #state{requests = Requests} = State) when Ask =:= stats; Ask =:= info ->
-    Id = make_ref(),
-    command(State, {Id, Ask, []}),
-    {noreply, State#state{requests = Requests#{Id => {Ask, From}}}}.
+    {noreply, State#state{requests = procket_raw_requests:ask(Ask, From, Requests)}}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_cast({send, Id, _Encoded}, #state{capture = undefined} = State) ->
@@ -131,13 +129,12 @@ handle_cast({send, Id, _Encoded}, #state{options = #{link := cooked}} = State) -
     Id ! {Id, {error, {eopnotsupp, 0}}},
     {noreply, State};
 handle_cast({send, Id, Encoded}, #state{requests = Requests} = State) ->
-    case procket_parts:split(Id, Encoded, ?MAX_FRAME) of
+    case procket_raw_requests:send(Id, Encoded, Requests) of
+        {ok, New} ->
+            {noreply, State#state{requests = New}};
         {error, Reason} ->
             Id ! {Id, {error, {Reason, 0}}},
-            {noreply, State};
-        Frames ->
-            lists:foreach(fun(Frame) -> write(State, Frame) end, Frames),
-            {noreply, State#state{requests = maps:update_with(Id, fun({send, N}) -> {send, N + 1} end, {send, 1}, Requests)}}
+            {noreply, State}
     end;
 handle_cast({closed, _FD}, State) ->
     ended(ebadf, State).
@@ -152,6 +149,13 @@ handle_info({Port, {exit_status, _}}, #state{capture = #{port := Port}} = State)
     ended(epipe, State);
 handle_info({'EXIT', Port, _}, #state{capture = #{port := Port}} = State) ->
     ended(epipe, State);
+handle_info({procket_raw_requests, watch}, #state{capture = undefined} = State) ->
+    {noreply, State};
+handle_info({procket_raw_requests, watch}, #state{requests = Requests} = State) ->
+    case procket_raw_requests:watch(Requests) of
+        {ok, New} -> {noreply, State#state{requests = New}};
+        hangs -> ended(etimedout, State)
+    end;
 handle_info({'DOWN', Monitor, process, _, _}, #state{monitor = Monitor} = State) ->
     {stop, normal, State};
 handle_info({timeout, Timer, {recv, Monitor}}, #state{waiting = Waiting} = State) ->
@@ -168,8 +172,7 @@ handle_info(Message, #state{flow = Flow} = State) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{capture = Capture, waiting = Waiting} = State) ->
     _ = [gen_server:reply(From, {error, closed}) || {From, _, _} <- queue:to_list(Waiting)],
-    _ = refuse(closed, State),
-    _ = [procket_raw_start:close(Capture) || Capture =/= undefined],
+    _ = [close(State) || Capture =/= undefined],
     ok.
 
 %% What the capture process says
@@ -189,15 +192,13 @@ frame({failed, Reason}, Bytes, State) ->
 frame({ended, Reason}, Bytes, State) ->
     arrived({error, Reason, Bytes}, closed, State);
 frame({Id, Result}, _Bytes, #state{requests = Requests} = State) ->
-    case Requests of
-        #{Id := {send, Count}} ->
-            Id ! {Id, Result},
-            Left = case Count of 1 -> maps:remove(Id, Requests); _ -> Requests#{Id := {send, Count - 1}} end,
-            {noreply, State#state{requests = Left}};
-        #{Id := {Ask, From}} ->
-            gen_server:reply(From, answer(Ask, Result, State)),
-            {noreply, State#state{requests = maps:remove(Id, Requests)}}
-    end.
+    {Request, Left} = procket_raw_requests:answered(Id, Requests),
+    _ = case Request of
+        send -> Id ! {Id, Result};
+        ping -> ok;
+        {Ask, From} -> gen_server:reply(From, answer(Ask, Result, State))
+    end,
+    {noreply, State#state{requests = Left}}.
 
 answer(stats, {ok, Received, Dropped, Truncated, Sent}, #state{delivered = Delivered}) ->
     {ok, #{
@@ -216,20 +217,15 @@ answer(info, Result, #state{options = Options}) ->
 %% There will be no more packets.
 ended(_Reason, #state{capture = undefined} = State) ->
     {noreply, State};
-ended(Reason, #state{capture = Capture} = State) ->
-    procket_raw_start:close(Capture),
-    arrived({error, Reason, 0}, closed, (refuse(closed, State))#state{capture = undefined}).
+ended(Reason, State) ->
+    close(State),
+    arrived({error, Reason, 0}, closed, State#state{capture = undefined, requests = undefined}).
 
-%% Nobody will answer these.
-refuse(Reason, #state{requests = Requests} = State) ->
-    _ = maps:foreach(
-        fun
-            (Id, {send, Count}) -> lists:foreach(fun(_) -> Id ! {Id, {error, {Reason, 0}}} end, lists:seq(1, Count));
-            (_Id, {_Ask, From}) -> gen_server:reply(From, {error, Reason})
-        end,
-        Requests
-    ),
-    State#state{requests = #{}}.
+%% Nobody will answer what was asked.
+close(#state{capture = Capture, requests = Requests}) ->
+    procket_raw_requests:refuse(Requests),
+    procket_raw_requests:close(Requests),
+    procket_raw_start:close(Capture).
 
 %% Handing on
 
@@ -339,20 +335,8 @@ forget(Monitor, #state{waiting = Waiting} = State) ->
 
 %% To the capture process
 
-give_back(Bytes, #state{owed = Owed, capture = Capture} = State) when Owed + Bytes >= ?OWED, Capture =/= undefined ->
-    command(State, {credit, credit, [Owed + Bytes]}),
+give_back(Bytes, #state{owed = Owed, requests = Requests} = State) when Owed + Bytes >= ?OWED, Requests =/= undefined ->
+    ok = procket_raw_requests:command(credit, [Owed + Bytes], Requests),
     State#state{owed = 0};
 give_back(Bytes, #state{owed = Owed} = State) ->
     State#state{owed = Owed + Bytes}.
-
-command(State, Request) ->
-    write(State, term_to_binary(Request)).
-
-%% That the port has ended is told by a message of its own.
-write(#state{capture = #{port := Port}}, Frame) ->
-    try
-        true = port_command(Port, Frame),
-        ok
-    catch
-        error:badarg -> ok
-    end.

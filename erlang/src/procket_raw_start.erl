@@ -46,7 +46,8 @@ connect(Options, Credit, Function, Args, FDs) ->
                 {ok, Interface} ->
                     {ok, #{port => Port, channel => Channel, interface => Interface}};
                 {error, _} = Error ->
-                    close(#{port => Port, channel => Channel}),
+                    procket_start:close_port(Port),
+                    procket_channel:close(Channel),
                     Error
             end;
         {error, _} = Error ->
@@ -126,10 +127,9 @@ hardware({_Name, _Index, _MAC, _MTU, Hardware}) -> Hardware;
 hardware(any) -> any;
 hardware(none) -> none.
 
--spec close(#{port := port(), channel := procket_channel:channel(), _ => _}) -> ok.
-close(#{port := Port, channel := Channel}) ->
-    %% What was sent goes out.
-    procket_start:finish_port(Port),
+%% What is left once its port is closed.
+-spec close(capture()) -> ok.
+close(#{channel := Channel}) ->
     procket_channel:close(Channel).
 
 %% What `gen_raw:info/1' says, from what the capture process says.

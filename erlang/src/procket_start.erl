@@ -2,7 +2,7 @@
 %% How a port process is started and proves that it is the one that was started: docs/protocol.md, "Start".
 -module(procket_start).
 
--export([connect/1, close_port/1, finish_port/1, command/2]).
+-export([connect/1, close_port/1, command/2]).
 
 -define(PROTOCOL, 1).
 -define(TIMEOUT, 10_000).
@@ -87,20 +87,6 @@ spawn_posix(_) -> einval.
 close_port(Port) ->
     true = unlink(Port),
     true = exit(Port, kill),
-    receive
-        {'EXIT', Port, _} -> ok
-    after 0 -> ok
-    end.
-
-%% Once it has read all that was written to it.
--spec finish_port(port()) -> ok.
-finish_port(Port) ->
-    try
-        true = port_close(Port),
-        ok
-    catch
-        error:badarg -> ok
-    end,
     receive
         {'EXIT', Port, _} -> ok
     after 0 -> ok

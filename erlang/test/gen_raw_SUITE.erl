@@ -7,7 +7,7 @@ all() ->
     [
         order, passive, once, exact_number, number_is_added, number_back_to_passive, timestamps_and_snaplen, directions, any_interface,
         cooked, vlan_tag, loopback_65535, long_list, send_errors, sleeping_receiver, other_messages_do_not_stop_it,
-        interface_down_and_up, interface_removed, removed_while_passive, port_process_dies, dies_while_passive, owner_dies,
+        interface_down_and_up, interface_removed, removed_while_passive, port_process_dies, dies_while_passive, port_process_stops, closed_while_stopped, owner_dies,
         controlling_process, not_the_owner, close_ends_recv, asker_dies, info, bad_options, no_such_interface, no_rights, idle,
         nothing_is_left_open
     ].
@@ -341,6 +341,51 @@ dies_while_passive(_Config) ->
         ?assertEqual({error, {closed, 0}}, gen_raw:send(Rx, raw_test:frame(1))),
         ?assertEqual({error, closed}, gen_raw:recv(Rx, 5000)),
         ?assertEqual([], messages())
+    end).
+
+%% Calls end in time, the socket goes on with what needs no answer, and the capture process is given up.
+port_process_stops(_Config) ->
+    raw_test:with_veth(fun(Name) ->
+        Rx = raw_test:open(Name, "rx0"),
+        Capture = raw_test:capture_pid(Rx),
+        _ = procket_test:sh_ok("kill -STOP " ++ Capture),
+        application:set_env(procket, timeout, 500),
+        try
+            %% More than the pipe takes.
+            Frames = lists:duplicate(2000, raw_test:frame(1, 1000)),
+            Senders = [spawn_monitor(fun() -> exit({sent, gen_raw:send(Rx, Frames)}) end) || _ <- lists:seq(1, 10)],
+            [receive {'DOWN', Monitor, process, _, End} -> ?assertEqual({sent, {error, {etimedout, 0}}}, End) after 5000 -> error(hangs) end || {_, Monitor} <- Senders],
+            ?assertEqual({error, etimedout}, gen_raw:stats(Rx)),
+            ?assertEqual({error, etimedout}, gen_raw:info(Rx)),
+            ?assertEqual({error, timeout}, gen_raw:recv(Rx, 100)),
+            ?assertEqual({ok, [{active, false}]}, gen_raw:getopts(Rx, [active])),
+            ?assertEqual(ok, gen_raw:setopts(Rx, [{active, true}])),
+            receive {raw_error, Rx, etimedout} -> ok after 30_000 -> error(not_given_up) end,
+            receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end
+        after
+            application:unset_env(procket, timeout),
+            procket_test:sh("kill -CONT " ++ Capture)
+        end,
+        procket_test:wait_until(fun() -> not filelib:is_dir("/proc/" ++ Capture) end),
+        ?assertEqual([], messages())
+    end).
+
+%% However long it takes to read what was sent, closing ends.
+closed_while_stopped(_Config) ->
+    raw_test:with_veth(fun(Name) ->
+        Rx = raw_test:open(Name, "rx0"),
+        Capture = raw_test:capture_pid(Rx),
+        _ = procket_test:sh_ok("kill -STOP " ++ Capture),
+        try
+            Frames = lists:duplicate(2000, raw_test:frame(1, 1000)),
+            {Sender, Monitor} = spawn_monitor(fun() -> exit({sent, gen_raw:send(Rx, Frames)}) end),
+            procket_test:wait_until(fun() -> process_info(Sender, status) =:= {status, waiting} end),
+            ?assertEqual(ok, gen_raw:close(Rx)),
+            receive {'DOWN', Monitor, process, Sender, {sent, {error, {closed, 0}}}} -> ok after 5000 -> error(hangs) end
+        after
+            procket_test:sh("kill -CONT " ++ Capture)
+        end,
+        procket_test:wait_until(fun() -> not filelib:is_dir("/proc/" ++ Capture) end)
     end).
 
 owner_dies(_Config) ->

@@ -12,16 +12,20 @@ suite() ->
 init_per_suite(Config) ->
     case procket_test:need_root(Config) of
         Config ->
+            %% `erl' starts it for a node that has a name from the start.
+            Epmd = [{epmd, started} || element(1, procket_test:sh("epmd -names")) =/= 0],
+            _ = [procket_test:sh_ok("epmd -daemon && for i in $(seq 50); do epmd -names && exit; sleep 0.1; done") || Epmd =/= []],
             case is_alive() orelse net_kernel:start([unique("procket"), shortnames]) of
                 {error, Reason} -> {skip, {"no distribution", Reason}};
-                _ -> Config
+                _ -> Epmd ++ Config
             end;
         Skip ->
             Skip
     end.
 
-end_per_suite(_Config) ->
+end_per_suite(Config) ->
     _ = net_kernel:stop(),
+    _ = [procket_test:sh("epmd -kill") || proplists:is_defined(epmd, Config)],
     _ = application:stop(procket).
 
 unique(Prefix) ->
