@@ -33,6 +33,18 @@ struct Answer: ~Copyable {
     term.binary(bytes)
   }
 
+  /// `{ok, [{Name, Number}]}`
+  mutating func ok(_ numbers: [(name: String, Int)]) {
+    startOk(1)
+    term.listHeader(numbers.count)
+    for (name, number) in numbers {
+      term.tupleHeader(2)
+      term.atom(name)
+      term.integer(Int64(number))
+    }
+    term.emptyList()
+  }
+
   /// `{ok, …}` with so many terms behind it.
   mutating func startOk(_ count: Int) {
     term.tupleHeader(1 + count)

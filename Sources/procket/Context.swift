@@ -8,6 +8,10 @@ struct Counters {
   /// Bytes of requests and of answers.
   var received = 0
   var sent = 0
+
+  var numbers: [(name: String, Int)] {
+    [("calls", calls), ("errors", errors), ("received", received), ("sent", sent)]
+  }
 }
 
 /// What a port process keeps from one call to the next.

@@ -37,8 +37,8 @@ struct Spin: ~Copyable {
     misses = 0
   }
 
-  /// In microseconds.
-  var microseconds: Int64 { limit / 1000 }
+  /// `spin` in microseconds.
+  var numbers: [(name: String, Int)] { [("spin", Int(limit / 1000)), ("polled", hits), ("slept", sleeps)] }
 
   /// A request came after it had slept.
   mutating func slept() {

@@ -31,7 +31,7 @@
 
 -export_type([socket/0, source/0, option/0, active/0, packet/0, instruction/0, stats/0, info/0]).
 
--opaque socket() :: pid().
+-type socket() :: pid().
 -type source() :: Interface :: string() | {fd, procket:fd()}.
 %% The name of an interface; `"any"' is all of them.
 -type active() :: boolean() | once | 1..32767.

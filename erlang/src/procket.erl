@@ -693,13 +693,15 @@ getopts(Opts) ->
 %% @doc The port processes that run, and what they have done so far. For those who look after a node; none is started for it.
 %%
 %% <ul>
-%% <li>`role': worker or opener; `command', an opener's;</li>
+%% <li>`role': worker, opener or capture; `command', an opener's; `socket', the one of {@link gen_raw} that a capture serves;</li>
 %% <li>`os_pid'; `user', the user identifier that it runs as; `capabilities', those that it may raise: capabilities(7);</li>
-%% <li>`calls', `errors' (calls that failed, also with `eagain'), `received' and `sent' (bytes of requests and answers);</li>
-%% <li>`spin': for how long it polls, in microseconds; `polled' and `slept': how often a request came while it did, and how often after it slept.</li>
+%% <li>`calls', `errors' (calls that failed, also with `eagain'), `received' and `sent' (bytes of requests, and of answers and packets);</li>
+%% <li>`spin', of a worker or opener: for how long it polls, in microseconds; `polled' and `slept': how often a request came while it did, and how often
+%% after it slept;</li>
+%% <li>`packets', of a capture: the counters of {@link gen_raw:stats/1}.</li>
 %% </ul>
 %%
-%% One that does not answer in time is left out.
+%% All are asked at once, and those that say nothing within two seconds, because they are stopped or have too much to do, are there with the first two lines alone.
 %%
 %% ```
 %% eacces = procket:errno_id(13),

@@ -2,7 +2,7 @@
 %% The caller's side of a call to a port process: over the lane where it is free, else through the server of the port process.
 -module(procket_call).
 
--export([worker/2, worker/3, ask/2, opener/3, with_server/3, run/1, application/2, timeout/0]).
+-export([worker/2, worker/3, ask/2, opener/3, with_server/3, with_server/4, run/1, application/2, timeout/0]).
 
 -type result() :: {Result :: term(), [procket:fd()]} | {error, term()}.
 
@@ -40,7 +40,11 @@ opener(Command, Function, Args) ->
 %% The same with a port process that is not shared.
 -spec with_server(pid(), Function :: atom(), Args :: [term()]) -> result().
 with_server(Server, Function, Args) ->
-    case through(Server, Function, Args, [], true, deadline(timeout())) of
+    with_server(Server, Function, Args, timeout()).
+
+-spec with_server(pid(), Function :: atom(), Args :: [term()], timeout()) -> result().
+with_server(Server, Function, Args, Timeout) ->
+    case through(Server, Function, Args, [], true, deadline(Timeout)) of
         unsent -> {error, epipe};
         Result -> Result
     end.

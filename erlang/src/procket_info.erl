@@ -6,31 +6,60 @@
 
 -export_type([info/0]).
 
+%% For how long an answer is waited for, in milliseconds. All are asked at once.
+-define(PATIENCE, 2000).
+
 -type info() :: #{
-    role := worker | opener,
+    role := worker | opener | capture,
     command => string(),
+    socket => gen_raw:socket(),
     os_pid := pos_integer(),
     user => non_neg_integer(),
     capabilities => [atom()],
-    calls := non_neg_integer(),
-    errors := non_neg_integer(),
-    received := non_neg_integer(),
-    sent := non_neg_integer(),
-    spin := non_neg_integer(),
-    polled := non_neg_integer(),
-    slept := non_neg_integer()
+    calls => non_neg_integer(),
+    errors => non_neg_integer(),
+    received => non_neg_integer(),
+    sent => non_neg_integer(),
+    spin => non_neg_integer(),
+    polled => non_neg_integer(),
+    slept => non_neg_integer(),
+    packets => gen_raw:stats()
 }.
 
 -spec all() -> [info()].
 all() ->
-    [
-        maps:merge(maps:from_list(role(Key) ++ Numbers), of_process(proplists:get_value(os_pid, Numbers)))
-     || {Key, #{server := Server}} <- procket_ports:all(),
-        {{ok, Numbers}, []} <- [procket_call:with_server(Server, info, [])]
-    ].
+    Asked = [{Key, Handle, erpc:send_request(node(), fun() -> counters(Key, Handle) end)} || {Key, Handle} <- procket_ports:all()],
+    lists:append([about(Key, Handle, erpc:receive_response(Request)) || {Key, Handle, Request} <- Asked]).
 
-role(worker) -> [{role, worker}];
-role({opener, Command}) -> [{role, opener}, {command, procket_command:to_string(Command)}].
+%% One that has ended meanwhile is none.
+about(_Key, _Handle, ended) -> [];
+about(Key, #{os_pid := OsPid}, Counters) -> [maps:merge(maps:merge((role(Key))#{os_pid => OsPid}, of_process(OsPid)), Counters)].
+
+role(worker) -> #{role => worker};
+role({opener, Command}) -> #{role => opener, command => procket_command:to_string(Command)};
+role({capture, Socket}) -> #{role => capture, socket => Socket}.
+
+%% What it says itself, if it does in time.
+counters({capture, Socket}, _Handle) ->
+    case ask(Socket, counters) of
+        {ok, Numbers} -> maps:from_list(Numbers ++ [{packets, Packets} || {ok, Packets} <- [ask(Socket, stats)]]);
+        {error, closed} -> ended;
+        {error, _} -> #{}
+    end;
+counters(_Key, #{server := Server}) ->
+    case procket_call:with_server(Server, counters, [], ?PATIENCE) of
+        {{ok, Numbers}, []} -> maps:from_list(Numbers);
+        {error, epipe} -> ended;
+        _ -> #{}
+    end.
+
+ask(Socket, Request) ->
+    try
+        gen_server:call(Socket, Request, ?PATIENCE)
+    catch
+        exit:{timeout, _} -> {error, etimedout};
+        exit:_ -> {error, closed}
+    end.
 
 %% What proc(5) says.
 of_process(OsPid) ->

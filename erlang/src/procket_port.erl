@@ -19,7 +19,7 @@
 -define(MAX_FRAME, 65_535).
 -define(MAX_CHANNEL_FRAME, 32_768).
 
--type handle() :: #{server := pid(), lane => procket_lane:lane()}.
+-type handle() :: #{server := pid(), os_pid := pos_integer(), lane => procket_lane:lane()}.
 -type options() :: #{
     command := procket_command:command(),
     key => procket_ports:key(),
@@ -30,6 +30,7 @@
 -record(state, {
     options :: options(),
     port :: port() | undefined,
+    os_pid :: pos_integer() | undefined,
     channel :: procket_channel:channel() | undefined,
     lane :: procket_lane:lane() | {opening, reference()} | undefined,
     waiting = procket_queue:new() :: procket_queue:queue(),
@@ -105,8 +106,8 @@ init(Options) ->
     | {stop, {shutdown, {posix, atom()}}, {error, atom()}, #state{}}.
 handle_call(await, _From, #state{port = undefined, options = Options} = State) ->
     case procket_start:connect(Options) of
-        {ok, Port, Channel} ->
-            Connected = State#state{port = Port, channel = Channel},
+        {ok, Port, Channel, OsPid} ->
+            Connected = State#state{port = Port, channel = Channel, os_pid = OsPid},
             {reply, {ok, announce(Connected)}, Connected, {continue, open_lane}};
         {error, Reason} ->
             {stop, {shutdown, {posix, Reason}}, {error, Reason}, State}
@@ -197,8 +198,8 @@ refuse_submitted() ->
 
 %% The lane
 
-handle(#state{lane = #{} = Lane}) -> #{server => self(), lane => Lane};
-handle(#state{}) -> #{server => self()}.
+handle(#state{lane = #{} = Lane, os_pid = OsPid}) -> #{server => self(), os_pid => OsPid, lane => Lane};
+handle(#state{os_pid = OsPid}) -> #{server => self(), os_pid => OsPid}.
 
 %% Callers find it from now on.
 announce(#state{options = Options} = State) ->

@@ -4,12 +4,15 @@
 -module(procket_ports).
 -behaviour(gen_server).
 
--export([get/1, all/0, ready/2, gone/1]).
+-export([get/1, all/0, ready/2, captures/1, gone/1]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
--export_type([key/0]).
+-export_type([key/0, capture/0]).
 
 -type key() :: worker | {opener, procket_command:command()}.
+-type capture() :: {capture, gen_raw:socket()}.
+%% That of one socket, which nobody else gets.
+-type ports() :: #{key() | capture() => pid()}.
 
 -define(TABLE, ?MODULE).
 
@@ -23,7 +26,7 @@ get(Key) ->
     end.
 
 %% Those that run.
--spec all() -> [{key(), procket_port:handle()}].
+-spec all() -> [{key() | capture(), procket_port:handle()}].
 all() ->
     try
         ets:tab2list(?TABLE)
@@ -32,13 +35,19 @@ all() ->
     end.
 
 %% Called by a port server when its port process has connected.
--spec ready(key(), procket_port:handle()) -> ok.
+-spec ready(key() | capture(), procket_port:handle()) -> ok.
 ready(Key, Handle) ->
     true = ets:insert(?TABLE, {Key, Handle}),
     ok.
 
-%% Called by a port server when its port process has ended.
--spec gone(key()) -> ok.
+%% Called by a socket of `gen_raw' when its port process has connected. It is forgotten with the socket at the latest.
+-spec captures(procket_port:handle()) -> ok.
+captures(#{server := Socket} = Handle) ->
+    ok = ready({capture, Socket}, Handle),
+    gen_server:cast(?MODULE, {watch, {capture, Socket}, Socket}).
+
+%% Called by a port server, or a socket of `gen_raw', when its port process has ended.
+-spec gone(key() | capture()) -> ok.
 gone(Key) ->
     try
         true = ets:delete(?TABLE, Key),
@@ -74,8 +83,8 @@ init([]) ->
     ok = procket_lane:new_table(),
     {ok, #{}}.
 
--spec handle_call({start, key()}, gen_server:from(), #{key() => pid()}) ->
-    {reply, {ok, pid()} | {error, procket:posix()}, #{key() => pid()}}.
+-spec handle_call({start, key()}, gen_server:from(), ports()) ->
+    {reply, {ok, pid()} | {error, procket:posix()}, ports()}.
 handle_call({start, Key}, _From, Ports) ->
     case Ports of
         #{Key := Pid} ->
@@ -83,18 +92,19 @@ handle_call({start, Key}, _From, Ports) ->
         #{} ->
             case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
                 {ok, Pid} ->
-                    _ = monitor(process, Pid, [{tag, {'DOWN', Key}}]),
-                    {reply, {ok, Pid}, Ports#{Key => Pid}};
+                    {reply, {ok, Pid}, watch(Key, Pid, Ports)};
                 {error, _} ->
                     {reply, {error, enomem}, Ports}
             end
     end.
 
--spec handle_cast(term(), State) -> {noreply, State}.
+-spec handle_cast(term(), ports()) -> {noreply, ports()}.
+handle_cast({watch, Key, Pid}, Ports) ->
+    {noreply, watch(Key, Pid, Ports)};
 handle_cast(_Message, Ports) ->
     {noreply, Ports}.
 
--spec handle_info(term(), #{key() => pid()}) -> {noreply, #{key() => pid()}}.
+-spec handle_info(term(), ports()) -> {noreply, ports()}.
 handle_info({{'DOWN', Key}, _Ref, process, Pid, _Reason}, Ports) ->
     case Ports of
         #{Key := Pid} ->
@@ -105,6 +115,10 @@ handle_info({{'DOWN', Key}, _Ref, process, Pid, _Reason}, Ports) ->
     end;
 handle_info(_Message, Ports) ->
     {noreply, Ports}.
+
+watch(Key, Pid, Ports) ->
+    _ = monitor(process, Pid, [{tag, {'DOWN', Key}}]),
+    Ports#{Key => Pid}.
 
 command(worker) -> procket_command:worker();
 command({opener, Command}) -> Command.

@@ -85,7 +85,8 @@ init({#{active := Mode} = Options, Owner}) ->
     {reply, term(), #state{}} | {noreply, #state{}} | {stop, term(), term(), #state{}} | {stop, term(), #state{}}.
 handle_call(open, _From, #state{capture = undefined, options = Options} = State) ->
     case procket_raw_start:start(Options, ?CREDIT) of
-        {ok, #{port := Port} = Capture} ->
+        {ok, #{port := Port, os_pid := OsPid} = Capture} ->
+            ok = procket_ports:captures(#{server => self(), os_pid => OsPid}),
             _ = [procket_raw_sup:register(FD) || #{source := {fd, FD}} <- [Options]],
             {reply, ok, State#state{capture = Capture, requests = procket_raw_requests:new(Port)}};
         {error, _} = Error ->
@@ -118,7 +119,7 @@ handle_call(close, _From, State) ->
     {stop, normal, ok, State};
 handle_call(_Ask, _From, #state{capture = undefined} = State) ->
     {reply, {error, closed}, State};
-handle_call(Ask, From, #state{requests = Requests} = State) when Ask =:= stats; Ask =:= info ->
+handle_call(Ask, From, #state{requests = Requests} = State) when Ask =:= stats; Ask =:= info; Ask =:= counters ->
     {noreply, State#state{requests = procket_raw_requests:ask(Ask, From, Requests)}}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
@@ -211,6 +212,8 @@ answer(stats, {ok, Received, Dropped, Truncated, Sent}, #state{delivered = Deliv
     }};
 answer(stats, {error, _} = Error, _State) ->
     Error;
+answer(counters, Result, _State) ->
+    Result;
 answer(info, Result, #state{options = Options}) ->
     procket_raw_start:info(Options, Result).
 
@@ -223,6 +226,7 @@ ended(Reason, State) ->
 
 %% Nobody will answer what was asked.
 close(#state{capture = Capture, requests = Requests}) ->
+    procket_ports:gone({capture, self()}),
     procket_raw_requests:refuse(Requests),
     procket_raw_requests:close(Requests),
     procket_raw_start:close(Capture).

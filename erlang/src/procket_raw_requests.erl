@@ -11,7 +11,8 @@
 -define(PATIENCE, 5_000).
 -define(MAX_FRAME, 65_535).
 
--type request() :: {stats | info, gen_server:from()} | {send, Chunks :: pos_integer()} | ping.
+-type ask() :: stats | info | counters.
+-type request() :: {ask(), gen_server:from()} | {send, Chunks :: pos_integer()} | ping.
 
 -opaque requests() :: #{
     port := port(),
@@ -31,7 +32,7 @@ new(Port) ->
 command(Function, Args, Requests) ->
     write(term_to_binary({Function, Function, Args}), Requests).
 
--spec ask(stats | info, gen_server:from(), requests()) -> requests().
+-spec ask(ask(), gen_server:from(), requests()) -> requests().
 ask(Ask, From, Requests) ->
     asked({Ask, From}, Ask, Requests).
 
@@ -47,7 +48,7 @@ send(Id, Encoded, #{writer := Writer, asked := Asked} = Requests) ->
     end.
 
 %% What it was that is answered.
--spec answered(Id :: reference(), requests()) -> {{stats | info, gen_server:from()} | send | ping, requests()}.
+-spec answered(Id :: reference(), requests()) -> {{ask(), gen_server:from()} | send | ping, requests()}.
 answered(Id, #{asked := Asked} = Requests) ->
     case Asked of
         #{Id := {send, N}} when N > 1 -> {send, Requests#{asked := Asked#{Id := {send, N - 1}}}};

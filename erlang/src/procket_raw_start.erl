@@ -6,7 +6,7 @@
 
 -export_type([capture/0, interface/0]).
 
--type capture() :: #{port := port(), channel := procket_channel:channel(), interface := interface()}.
+-type capture() :: #{port := port(), channel := procket_channel:channel(), os_pid := pos_integer(), interface := interface()}.
 -type interface() :: any | none | {Name :: binary(), Index :: pos_integer(), MAC :: binary(), MTU :: integer(), Hardware :: integer()}.
 
 -define(TIMEOUT, 10_000).
@@ -41,10 +41,10 @@ start(#{source := {interface, Name}, link := Link, open := Open} = Options, Cred
 
 connect(Options, Credit, Function, Args, FDs) ->
     case procket_start:connect(#{command => procket_command:capture()}) of
-        {ok, Port, Channel} ->
+        {ok, Port, Channel, OsPid} ->
             case introduce(Options, Credit, Port, Channel, {Function, Args, FDs}) of
                 {ok, Interface} ->
-                    {ok, #{port => Port, channel => Channel, interface => Interface}};
+                    {ok, #{port => Port, channel => Channel, os_pid => OsPid, interface => Interface}};
                 {error, _} = Error ->
                     procket_start:close_port(Port),
                     procket_channel:close(Channel),

@@ -9,8 +9,9 @@
 %% Who started the BEAM with sudo is not the one who starts the port program, whom sudo names here.
 -define(ENV, [{"SUDO_UID", false}, {"SUDO_GID", false}]).
 
-%% Starts the command, and connects the channel.
--spec connect(procket_port:options()) -> {ok, port(), procket_channel:channel()} | {error, procket:posix()}.
+%% Starts the command, and connects the channel. `OsPid' is what the port process says: the port may be that of sudo.
+-spec connect(procket_port:options()) ->
+    {ok, port(), procket_channel:channel(), OsPid :: pos_integer()} | {error, procket:posix()}.
 connect(Options) ->
     case procket_channel:listen(maps:get(pipe, Options, undefined)) of
         {ok, Listener} ->
@@ -38,7 +39,7 @@ introduce(Port, Command, Listener, Secret) ->
         case command(Port, term_to_binary({Id, attach, [procket_channel:path(Listener), Secret, procket_port:spin()]})) of
             ok ->
                 case await_connected(Port, Command, Id) of
-                    ok -> procket_channel:accept(Listener, Secret, 1000);
+                    {ok, OsPid} -> with_pid(procket_channel:accept(Listener, Secret, 1000), OsPid);
                     {error, _} = Error -> Error
                 end;
             {error, epipe} ->
@@ -50,18 +51,21 @@ introduce(Port, Command, Listener, Secret) ->
                 Unread
         end,
     case Connected of
-        {ok, Channel} ->
-            {ok, Port, Channel};
+        {ok, Channel, Pid} ->
+            {ok, Port, Channel, Pid};
         {error, Reason} ->
             close_port(Port),
             {error, Reason}
     end.
 
+with_pid({ok, Channel}, OsPid) -> {ok, Channel, OsPid};
+with_pid({error, _} = Error, _OsPid) -> Error.
+
 await_connected(Port, Command, Id) ->
     receive
         {Port, {data, Data}} ->
             try binary_to_term(Data) of
-                {Id, {ok, ?PROTOCOL, OsPid}} when is_integer(OsPid) -> ok;
+                {Id, {ok, ?PROTOCOL, OsPid}} when is_integer(OsPid), OsPid > 0 -> {ok, OsPid};
                 {Id, {error, Reason}} when is_atom(Reason) -> {error, Reason};
                 {Id, Answer} -> procket_refusal:misunderstood(Command, Answer, ?PROTOCOL);
                 Answer -> procket_refusal:misunderstood(Command, Answer, ?PROTOCOL)

@@ -9,7 +9,7 @@ all() ->
         sockets_outlive_the_port_process, stopping_ends_all, no_answer_in_time, caller_dies_while_it_waits, late_answer_leaves_no_descriptor,
         temporary_directory_is_left_clean, temporary_directory_missing, close_any_descriptor, close_bad_descriptor,
         socket_and_bind, bind_errors, long_request, longest_request, too_long_request, family_and_errno, opener_does_nothing_else,
-        worker_dies_at_start, ends_with_the_vm, bare_erl, info
+        worker_dies_at_start, ends_with_the_vm, bare_erl
     ].
 
 suite() ->
@@ -277,34 +277,3 @@ bare_erl(_Config) ->
         "{ok, P} = inet:port(S), {ok, C} = gen_udp:open(0), ok = gen_udp:send(C, {127,0,0,1}, P, \"hello\"), "
         "receive {udp, S, _, _, D} -> io:format(\"got ~s\", [D]) end, halt()",
     ?assertMatch({0, "got hello"}, procket_test:sh(["erl -noshell -pa ", Ebin, " -eval '", Expression, "'"])).
-
-info(_Config) ->
-    ?assertEqual([], procket:info()),
-    {ok, FD} = procket:open(0, [{protocol, udp}]),
-    ok = procket:close(FD),
-    [?assertEqual(eacces, procket:errno_id(13)) || _ <- lists:seq(1, 100)],
-    ?assertEqual({error, ebadf}, procket:getsockname(9999, <<>>)),
-    {error, enotsock} = with_null(fun(Null) -> procket:getsockname(Null, <<>>) end),
-    [Opener] = [I || #{role := opener} = I <- procket:info()],
-    [Worker] = [I || #{role := worker} = I <- procket:info()],
-    #{os_pid := WorkerPid, calls := Calls, errors := Errors, received := Received, sent := Sent, spin := 100, polled := Polled, slept := Slept} = Worker,
-    ?assertEqual(procket_test:os_pid(worker), integer_to_list(WorkerPid)),
-    ?assert(Calls > 100),
-    %% One that is no descriptor does not come so far.
-    ?assertEqual(1, Errors),
-    ?assert(Received > 100 * 20 andalso Sent > 100 * 20),
-    ?assert(Polled + Slept > 0),
-    #{command := Command, os_pid := OpenerPid, calls := OpenerCalls, user := User, capabilities := Capabilities} = Opener,
-    ?assertEqual(procket:progname() ++ " opener", Command),
-    ?assertEqual(procket_test:os_pid(opener), integer_to_list(OpenerPid)),
-    ?assert(OpenerCalls >= 2),
-    ?assertEqual(User, list_to_integer(string:trim(os:cmd("id -u")))),
-    ?assertEqual(User =:= 0, lists:member(net_raw, Capabilities)).
-
-with_null(Fun) ->
-    {ok, FD} = procket:dev("null"),
-    try
-        Fun(FD)
-    after
-        procket:close(FD)
-    end.

@@ -32,6 +32,9 @@ import SystemCalls
       case "send": return try send(&call)
       case "stats": try stats(&call)
       case "info": try info(&call)
+      case "counters":
+        try call.check(arity: 0, takesDescriptor: false)
+        context.answer.ok(context.counters.numbers)
       default: throw .undefined
       }
       return true
@@ -93,7 +96,7 @@ import SystemCalls
       guard let (sent, error) = injector.send(messages, id: call.id, to: number, isSocket: isSocket) else {
         return false
       }
-      context.answer.sent(sent, error)
+      self.sent(sent, error)
       return true
     }
 

@@ -133,6 +133,7 @@ import SystemCalls
       while credit > 0, batches.waiting > 0 {
         let frames = batches.take(min(credit, Self.writeSize))
         credit -= frames.count
+        context.counters.sent += frames.count
         try Files.writeAll(Self.output, frames)
       }
     }
@@ -170,14 +171,15 @@ import SystemCalls
 
     private mutating func readInput() throws(Errno) -> Bool {
       if try stdin.read(from: Self.input) == false { return false }
-      while let frame = (try? stdin.next()) ?? nil { try serve(frame.bytes) }
+      while let frame = (try? stdin.next()) ?? nil {
+        context.counters.received += frame.bytes.count
+        try serve(frame.bytes)
+      }
       return true
     }
 
     private mutating func serve(_ frame: UnsafeRawBufferPointer) throws(Errno) {
-      guard let request = Request(frame, otherwise: &context.answer) else {
-        return try context.answer.write(to: Self.output, id: nil, with: &scratch)
-      }
+      guard let request = Request(frame, otherwise: &context.answer) else { return try answer(id: nil) }
       if request.function == "part" { return try assemble(request) }
       context.answer.begin(id: request.id)
       do throws(Failure) {
@@ -185,9 +187,20 @@ import SystemCalls
         var call = Call(id: request.id, arguments: request.arguments, descriptors: DescriptorNumbers())
         guard try run(request.function, &call) else { return }
       } catch {
-        context.answer.fail(error, function: request.function)
+        fail(request, error)
       }
-      try context.answer.write(to: Self.output, id: request.id, with: &scratch)
+      try answer(id: request.id)
+    }
+
+    private mutating func fail(_ request: borrowing Request, _ failure: Failure) {
+      context.counters.errors += 1
+      context.answer.fail(failure, function: request.function)
+    }
+
+    private mutating func answer(id: UnsafeRawBufferPointer?) throws(Errno) {
+      context.counters.calls += 1
+      context.counters.sent += context.answer.length
+      try context.answer.write(to: Self.output, id: id, with: &scratch)
     }
 
     private mutating func assemble(_ request: Request) throws(Errno) {
@@ -196,10 +209,16 @@ import SystemCalls
         whole = try parts.add(request, keeping: ())
       } catch {
         context.answer.begin(id: request.id)
-        context.answer.fail(error, function: request.function)
-        return try context.answer.write(to: Self.output, id: request.id, with: &scratch)
+        fail(request, error)
+        return try answer(id: request.id)
       }
       try whole?.bytes.withBytes { (bytes) throws(Errno) in try serve(bytes) }
+    }
+
+    /// The result of a request to send.
+    mutating func sent(_ count: Int, _ error: Errno?) {
+      if error != nil { context.counters.errors += 1 }
+      context.answer.sent(count, error)
     }
 
     /// Sends on what waited, and answers for each request that is done.
@@ -208,8 +227,8 @@ import SystemCalls
       for done in injector.resume(to: number, isSocket: isSocket) {
         try done.id.withBytes { (id) throws(Errno) in
           context.answer.begin(id: id)
-          context.answer.sent(done.sent, done.error)
-          try context.answer.write(to: Self.output, id: id, with: &scratch)
+          sent(done.sent, done.error)
+          try answer(id: id)
         }
       }
     }

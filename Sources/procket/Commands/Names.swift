@@ -42,22 +42,7 @@ extension Commands {
 
 extension Commands {
   /// What this process has done: `[]`.
-  @Sendable static func info(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let (counters, spin) = (context.counters, context.spin.microseconds)
-    let numbers: [(String, Int)] = [
-      ("os_pid", Int(getpid())), ("calls", counters.calls), ("errors", counters.errors),
-      ("received", counters.received), ("sent", counters.sent),
-      ("spin", Int(spin)), ("polled", context.spin.hits), ("slept", context.spin.sleeps),
-    ]
-    context.answer.startOk(1)
-    context.answer.withTerm { term in
-      term.listHeader(numbers.count)
-      for (name, number) in numbers {
-        term.tupleHeader(2)
-        term.atom(name)
-        term.integer(Int64(number))
-      }
-      term.emptyList()
-    }
+  @Sendable static func counters(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    context.answer.ok(context.counters.numbers + context.spin.numbers)
   }
 }

@@ -22,7 +22,7 @@ enum Commands {
   static let opener: [Command] = [
     Command("attach", 3, attach),
     Command("lane", 0, lane),
-    Command("info", 0, info),
+    Command("counters", 0, counters),
     Command("open", 1, open),
     Command("dev", 1, openDevice),
   ]
@@ -35,7 +35,7 @@ enum Commands {
   static let worker: [Command] = [
     Command("attach", 3, attach),
     Command("lane", 0, lane),
-    Command("info", 0, info),
+    Command("counters", 0, counters),
     Command("batch", 1, fd: nil, batch),
     Command("socket", 3, socket),
     Command("bind", 1, fd: true, bind),
