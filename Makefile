@@ -1,6 +1,6 @@
 # make demo: the main job before your eyes.  make test: everything.  Both install what is missing.
 .DEFAULT_GOAL := build
-.PHONY: build demo test bench soak sanitize port docs clean clean-port deps swift-test ct dialyzer xref format lint
+.PHONY: build port clean-port clean deps demo test docs swift-test lint format ct xref dialyzer fuzz install-setuid install-caps uninstall bench soak sanitize
 
 SHELL := /bin/sh
 PORT := priv/procket

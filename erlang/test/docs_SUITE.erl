@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [markdown_examples, edoc_examples, links, html, architecture_names_every_folder_and_module, every_export_is_documented].
+    [markdown_examples, edoc_examples, links, html, architecture_names_every_folder_and_module, contributing_names_every_target, every_export_is_documented].
 
 suite() ->
     [{timetrap, {minutes, 10}}].
@@ -137,6 +137,22 @@ architecture_names_every_folder_and_module(Config) ->
     ?assertEqual([], [F || F <- Folders, string:find(Text, [$`, F, "/`"]) =:= nomatch]),
     Modules = [filename:basename(File, ".erl") || File <- wildcards(["erlang/src/*.erl"], Config)],
     ?assertEqual([], [M || M <- Modules, string:find(Text, [$`, M, $`]) =:= nomatch]).
+
+%% And the Makefile declares each of those that make no file.
+contributing_names_every_target(Config) ->
+    [Makefile, Contributing] = [
+        begin
+            {ok, Text} = file:read_file(filename:join(proplists:get_value(root, Config), File)),
+            Text
+        end
+     || File <- ["Makefile", "CONTRIBUTING.md"]
+    ],
+    {match, Found} = re:run(Makefile, "^([a-z-]+):(?!=)", [multiline, global, {capture, all_but_first, list}]),
+    Targets = lists:append(Found),
+    ?assert(length(Targets) > 15),
+    ?assertEqual([], [T || T <- Targets, re:run(Contributing, ["make ", T, "(?![a-z-])"]) =:= nomatch]),
+    {match, [Phony]} = re:run(Makefile, "^\\.PHONY: (.*)$", [multiline, {capture, all_but_first, list}]),
+    ?assertEqual(lists:sort(Targets), lists:sort(string:lexemes(Phony, " "))).
 
 %% Each exported function of a public module has a comment with @doc or @equiv, and a -spec.
 every_export_is_documented(Config) ->
