@@ -75,7 +75,7 @@ protocol(#{direction := in}) -> all;
 protocol(#{protocol := Protocol}) when Protocol =:= 0; Protocol =:= ?ETH_P_ALL -> all;
 protocol(#{protocol := Protocol}) -> Protocol.
 
-%% @doc The protocol to bind to.
+%% The protocol to bind to.
 -spec bound(procket_raw_options:options()) -> 0..16#ffff.
 bound(#{protocol := Protocol} = Options) ->
     case protocol(Options) of

@@ -20,10 +20,10 @@ start_socket(Options, Owner) ->
         {error, Reason} -> {error, Reason}
     end.
 
-%% The calling socket captures from this descriptor, as long as it lives.
+%% The calling socket captures from this descriptor, as long as it lives. Those that have ended are forgotten.
 -spec register(procket:fd()) -> true.
 register(FD) ->
-    true = ets:match_delete(?TABLE, {FD, self()}),
+    _ = [ets:delete_object(?TABLE, Row) || {_, Pid} = Row <- ets:lookup(?TABLE, FD), not is_process_alive(Pid)],
     ets:insert(?TABLE, {FD, self()}).
 
 -spec sockets(procket:fd()) -> [pid()].

@@ -87,9 +87,7 @@ handle_info({Event, Result, []}, #state{events = Events} = State) when is_refere
         #{} -> {noreply, State}
     end;
 handle_info({'DOWN', Monitor, process, Worker, _}, #state{worker = {Worker, Monitor}} = State) ->
-    Watches = maps:keys(State#state.watches),
-    Ended = lists:foldl(fun(Watch, S) -> finish(Watch, {error, epipe}, S) end, State, Watches),
-    {noreply, Ended#state{worker = undefined}};
+    {noreply, worker_ended(State)};
 handle_info({'DOWN', _Monitor, process, Pid, _}, State) ->
     {noreply, maps:fold(fun(Watch, _, S) -> leave(Watch, Pid, S) end, State, State#state.watches)};
 handle_info(_Message, State) ->
@@ -101,9 +99,11 @@ with_worker(Worker, #state{worker = undefined} = State) ->
     State#state{worker = {Worker, monitor(process, Worker)}};
 with_worker(Worker, #state{worker = {_Old, Monitor}} = State) ->
     true = demonitor(Monitor, [flush]),
-    Watches = maps:keys(State#state.watches),
-    Ended = lists:foldl(fun(Watch, S) -> finish(Watch, {error, epipe}, S) end, State, Watches),
-    with_worker(Worker, Ended#state{worker = undefined}).
+    with_worker(Worker, worker_ended(State)).
+
+worker_ended(#state{watches = Watches} = State) ->
+    Ended = lists:foldl(fun(Watch, S) -> finish(Watch, {error, epipe}, S) end, State, maps:keys(Watches)),
+    Ended#state{worker = undefined}.
 
 watch({FD, Direction} = Watch, Pid, #state{watches = Watches} = State) ->
     case Watches of

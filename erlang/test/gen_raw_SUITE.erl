@@ -509,16 +509,11 @@ idle(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, true}]),
         timer:sleep(200),
-        Before = switches(Rx),
+        Before = raw_test:switches(Rx),
         timer:sleep(2000),
-        ?assertEqual(Before, switches(Rx)),
+        ?assertEqual(Before, raw_test:switches(Rx)),
         close([Rx])
     end).
-
-switches(Socket) ->
-    {ok, Status} = file:read_file("/proc/" ++ raw_test:capture_pid(Socket) ++ "/status"),
-    {match, [Count]} = re:run(Status, "\nvoluntary_ctxt_switches:\\s+(\\d+)", [{capture, all_but_first, list}]),
-    list_to_integer(Count).
 
 nothing_is_left_open(_Config) ->
     raw_test:with_veth(fun(Name) ->

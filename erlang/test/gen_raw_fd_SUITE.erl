@@ -10,7 +10,7 @@
 -define(IFF_NO_PI, 16#1000).
 
 all() ->
-    [udp_boundaries, udp_unconnected, udp_error_passes, filter_throws_away, dropped_is_counted, tap_both_ways, tun_removed, icmp, netlink, closed_descriptor, no_messages, idle].
+    [udp_boundaries, udp_unconnected, udp_error_passes, filter_throws_away, dropped_is_counted, tap_both_ways, tun_removed, icmp, netlink, closed_descriptor, opened_again, no_messages, idle].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -176,6 +176,24 @@ closed_descriptor(_Config) ->
     procket_test:wait_until(fun() -> procket:bind(Other, Name) =:= ok end),
     ok = procket:close(Other).
 
+%% One descriptor, many sockets one after the other, that end in either way: only the last one is remembered.
+opened_again(_Config) ->
+    {ok, FD} = procket:open(0, [{protocol, udp}]),
+    Ends = [fun gen_raw:close/1, fun(Socket) -> exit(Socket, kill) end],
+    [
+        begin
+            {ok, Socket} = gen_raw:open({fd, FD}, []),
+            Monitor = monitor(process, Socket),
+            _ = End(Socket),
+            receive {'DOWN', Monitor, process, Socket, _} -> ok end
+        end
+     || End <- Ends ++ Ends
+    ],
+    {ok, Last} = gen_raw:open({fd, FD}, [{active, true}]),
+    ?assertEqual([Last], procket_raw_sup:sockets(FD)),
+    ok = gen_raw:close(Last),
+    ok = procket:close(FD).
+
 no_messages(_Config) ->
     {ok, Stream} = procket:socket(inet, stream, tcp),
     ?assertEqual({error, eopnotsupp}, gen_raw:open({fd, Stream}, [])),
@@ -193,8 +211,8 @@ idle(_Config) ->
     {A, B} = udp(),
     {ok, Socket} = gen_raw:open({fd, B}, [{active, true}]),
     timer:sleep(200),
-    Before = gen_raw_SUITE:switches(Socket),
+    Before = raw_test:switches(Socket),
     timer:sleep(1000),
-    ?assertEqual(Before, gen_raw_SUITE:switches(Socket)),
+    ?assertEqual(Before, raw_test:switches(Socket)),
     ok = gen_raw:close(Socket),
     lists:foreach(fun procket:close/1, [A, B]).

@@ -3,7 +3,7 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -export([with_veth/1, open/2, open/3, ip/2, frame/1, frame/2, frames/1, number/1, numbers/1]).
--export([collect/2, collect/3, settled/1, capture_pid/1, flush/1]).
+-export([collect/2, collect/3, settled/1, capture_pid/1, switches/1, flush/1]).
 
 -define(ETHER_TYPE, 16#88b5).
 
@@ -86,6 +86,12 @@ capture_pid(Socket) ->
     {links, Links} = process_info(Socket, links),
     [Pid] = [Pid || Port <- Links, is_port(Port), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid)],
     integer_to_list(Pid).
+
+%% How often its port process has slept.
+switches(Socket) ->
+    {ok, Status} = file:read_file("/proc/" ++ capture_pid(Socket) ++ "/status"),
+    {match, [Count]} = re:run(Status, "\nvoluntary_ctxt_switches:\\s+(\\d+)", [{capture, all_but_first, list}]),
+    list_to_integer(Count).
 
 %% All that has come.
 flush(Socket) ->
