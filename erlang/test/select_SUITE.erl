@@ -27,7 +27,7 @@ end_per_testcase(_, _Config) ->
     end.
 
 udp(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         ok = procket:select(FD, read),
         nothing(100),
         ok = procket:sendto(FD, <<"x">>, 0, Name),
@@ -37,7 +37,7 @@ udp(_Config) ->
 
 %% One message for each time that it was asked.
 once(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         [
             begin
                 ok = procket:select(FD, read),
@@ -52,7 +52,7 @@ once(_Config) ->
     end).
 
 ready_already(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         ok = procket:sendto(FD, <<"x">>, 0, Name),
         ok = procket:select(FD, read),
         ready(FD, read),
@@ -61,13 +61,13 @@ ready_already(_Config) ->
     end).
 
 write(_Config) ->
-    with_udp(fun(FD, _Name) ->
+    socket_test:with_udp(fun(FD, _Name) ->
         ok = procket:select(FD, write),
         ready(FD, write)
     end).
 
 read_and_write(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         ok = procket:select(FD, read),
         ok = procket:select(FD, write),
         ready(FD, write),
@@ -77,14 +77,14 @@ read_and_write(_Config) ->
     end).
 
 several_processes(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         Pids = [asking(FD, read) || _ <- lists:seq(1, 10)],
         ok = procket:sendto(FD, <<"x">>, 0, Name),
         [?assertEqual({procket, FD, ready, read}, answer(Pid)) || Pid <- Pids]
     end).
 
 asked_twice(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         [ok = procket:select(FD, read) || _ <- [1, 2, 3]],
         ok = procket:sendto(FD, <<"x">>, 0, Name),
         ready(FD, read),
@@ -145,7 +145,7 @@ regular_file(_Config) ->
     ok = prim_file:close(File).
 
 stop(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         ok = procket:select_stop(FD),
         ok = procket:select(FD, read),
         ok = procket:select_stop(FD),
@@ -156,7 +156,7 @@ stop(_Config) ->
     end).
 
 stop_of_one(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         Other = asking(FD, read),
         ok = procket:select(FD, read),
         ok = procket:select_stop(FD),
@@ -166,7 +166,7 @@ stop_of_one(_Config) ->
     end).
 
 stop_takes_messages_away(_Config) ->
-    with_udp(fun(FD, _Name) ->
+    socket_test:with_udp(fun(FD, _Name) ->
         ok = procket:select(FD, write),
         timer:sleep(100),
         ok = procket:select_stop(FD),
@@ -222,7 +222,7 @@ no_copy_is_kept(_Config) ->
     ok = procket:select_stop(FD).
 
 caller_dies(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         Before = sys:get_state(procket_select),
         Pid = asking(FD, read),
         exit(Pid, kill),
@@ -233,14 +233,14 @@ caller_dies(_Config) ->
     end).
 
 worker_dies(_Config) ->
-    with_udp(fun(FD, _Name) ->
+    socket_test:with_udp(fun(FD, _Name) ->
         ok = procket:select(FD, read),
         _ = procket_test:sh_ok("kill -9 " ++ procket_test:os_pid(worker)),
         error_of(FD, epipe)
     end).
 
 after_worker_died(_Config) ->
-    with_udp(fun(FD, Name) ->
+    socket_test:with_udp(fun(FD, Name) ->
         ok = procket:select(FD, read),
         _ = procket_test:sh_ok("kill -9 " ++ procket_test:os_pid(worker)),
         procket_test:wait_until(fun() -> procket_test:os_pids(worker) =:= [] end),
@@ -270,16 +270,6 @@ many(_Config) ->
     [ready(FD, read) || {FD, _} <- FDs],
     [ok = procket:close(FD) || {FD, _} <- FDs],
     nothing(50).
-
-with_udp(Fun) ->
-    {ok, FD} = procket:socket(inet, dgram, udp),
-    ok = procket:bind(FD, procket_test:sockaddr(0, {127, 0, 0, 1})),
-    {ok, Name} = procket:getsockname(FD, <<0:128>>),
-    try
-        Fun(FD, Name)
-    after
-        procket:close(FD)
-    end.
 
 %% A process that has asked, and tells what it was told.
 asking(FD, Direction) ->

@@ -19,7 +19,7 @@ end_per_suite(_Config) ->
     _ = application:stop(procket).
 
 datagrams(_Config) ->
-    pair(fun(A, NameA, B, NameB) ->
+    socket_test:with_udp_pair(fun(A, NameA, B, NameB) ->
         Data = [<<N:32, 0:(8 * N)>> || N <- lists:seq(1, 64)],
         ?assertEqual({ok, 64}, procket:sendmmsg(A, [{D, NameB} || D <- Data], 0)),
         ?assertEqual({ok, [{D, NameA} || D <- Data]}, procket:recvmmsg(B, 64, 100, 0, 16)),
@@ -29,14 +29,14 @@ datagrams(_Config) ->
     end).
 
 fewer_than_asked_for(_Config) ->
-    pair(fun(A, NameA, B, NameB) ->
+    socket_test:with_udp_pair(fun(A, NameA, B, NameB) ->
         {ok, 3} = procket:sendmmsg(A, [{<<N>>, NameB} || N <- [1, 2, 3]], 0),
         ?assertEqual({ok, [{<<1>>, NameA}, {<<2>>, NameA}]}, procket:recvmmsg(B, 2, 10, 0, 16)),
         ?assertEqual({ok, [{<<3>>, NameA}]}, procket:recvmmsg(B, 100_000, 10, 0, 16))
     end).
 
 nothing_there(_Config) ->
-    pair(fun(A, _NameA, _B, _NameB) ->
+    socket_test:with_udp_pair(fun(A, _NameA, _B, _NameB) ->
         ?assertEqual({error, eagain}, procket:recvmmsg(A, 64, 1500, 0, 16)),
         ?assertEqual({ok, 0}, procket:sendmmsg(A, [], 0))
     end).
@@ -44,7 +44,7 @@ nothing_there(_Config) ->
 cut_and_truncated(_Config) ->
     MsgPeek = 2,
     MsgTrunc = 16#20,
-    pair(fun(A, <<Head:4/binary, _/binary>> = NameA, B, NameB) ->
+    socket_test:with_udp_pair(fun(A, <<Head:4/binary, _/binary>> = NameA, B, NameB) ->
         {ok, 1} = procket:sendmmsg(A, [{<<"datagram">>, NameB}], 0),
         ?assertEqual({ok, [{<<"data">>, NameA}]}, procket:recvmmsg(B, 1, 4, MsgPeek, 16)),
         ?assertEqual({ok, [{<<"data", 0:32>>, NameA}]}, procket:recvmmsg(B, 1, 4, MsgPeek bor MsgTrunc, 16)),
@@ -52,7 +52,7 @@ cut_and_truncated(_Config) ->
     end).
 
 long_datagrams(_Config) ->
-    pair(fun(A, NameA, B, NameB) ->
+    socket_test:with_udp_pair(fun(A, NameA, B, NameB) ->
         ok = procket:setsockopt(B, 'SOL_SOCKET', 'SO_RCVBUF', <<4_000_000:32/native>>),
         Data = [rand:bytes(60_000) || _ <- [1, 2]],
         {ok, Sent} = procket:sendmmsg(A, [{D, NameB} || D <- Data], 0),
@@ -61,7 +61,7 @@ long_datagrams(_Config) ->
     end).
 
 connected(_Config) ->
-    pair(fun(A, NameA, B, NameB) ->
+    socket_test:with_udp_pair(fun(A, NameA, B, NameB) ->
         ok = procket:connect(A, NameB),
         ?assertEqual({ok, 2}, procket:sendmmsg(A, [{<<"1">>, <<>>}, {<<"2">>, <<>>}], 0)),
         ?assertEqual({ok, [{<<"1">>, NameA}, {<<"2">>, NameA}]}, procket:recvmmsg(B, 8, 10, 0, 16))
@@ -69,7 +69,7 @@ connected(_Config) ->
 
 %% A later one fails: those before it were sent.
 some_sent(_Config) ->
-    pair(fun(A, _NameA, B, NameB) ->
+    socket_test:with_udp_pair(fun(A, _NameA, B, NameB) ->
         TooLong = binary:copy(<<0>>, 70_000),
         ?assertEqual({ok, 1}, procket:sendmmsg(A, [{<<"1">>, NameB}, {TooLong, NameB}, {<<"3">>, NameB}], 0)),
         ?assertEqual({error, emsgsize}, procket:sendmmsg(A, [{TooLong, NameB}, {<<"3">>, NameB}], 0)),
@@ -79,7 +79,7 @@ some_sent(_Config) ->
     end).
 
 bad_messages(_Config) ->
-    pair(fun(A, _NameA, _B, NameB) ->
+    socket_test:with_udp_pair(fun(A, _NameA, _B, NameB) ->
         ?assertError(badarg, procket:sendmmsg(A, [{a, NameB}], 0)),
         ?assertError(badarg, procket:sendmmsg(A, [<<"x">>], 0)),
         ?assertError(badarg, procket:sendmmsg(A, [{<<"x">>, NameB} | x], 0)),
@@ -111,7 +111,7 @@ pipeline(_Config) ->
 
 %% Each result is what the call alone gives, and all are made.
 pipeline_with_errors(_Config) ->
-    pair(fun(A, NameA, _B, NameB) ->
+    socket_test:with_udp_pair(fun(A, NameA, _B, NameB) ->
         ?assertEqual(
             [{error, eagain}, {error, unsupported}, ok, ok, {ok, <<"xy">>, NameA}, {ok, NameA}],
             procket:call([
@@ -167,6 +167,3 @@ pipeline_through_the_server(_Config) ->
     [{ok, FD2}, {ok, <<2:32/native>>}] = procket:call([{socket, [inet, dgram, udp]}, {getsockopt, [FD, 'SOL_SOCKET', 'SO_TYPE', <<0:32>>]}]),
     true = ets:delete(procket_lane, Key),
     lists:foreach(fun procket:close/1, [FD, FD2]).
-
-pair(Fun) ->
-    calls_SUITE:with_udp_pair(Fun).
