@@ -108,17 +108,9 @@ open(recv) ->
     {fun(Count) -> ordered(Next, Count) end, Pid, fun() -> gen_raw:close(Socket) end}.
 
 raw(Active) ->
-    Before = captures(),
     {ok, Socket} = gen_raw:open(?RX, [{active, Active}, {buffer, ?BUFFER}, {namespace, "/run/netns/" ++ ?NAMESPACE}]),
-    [Pid] = captures() -- Before,
+    [Pid] = [integer_to_list(OsPid) || #{socket := S, os_pid := OsPid} <- procket:info(), S =:= Socket],
     {Socket, Pid}.
-
-captures() ->
-    [integer_to_list(Pid) || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid), is_capture(Pid)].
-
-is_capture(Pid) ->
-    {ok, Line} = file:read_file("/proc/" ++ integer_to_list(Pid) ++ "/cmdline"),
-    lists:member(<<"capture">>, binary:split(Line, <<0>>, [global])).
 
 packet_socket() ->
     Options = [{family, packet}, {type, raw}, {protocol, ?ETH_P_ALL}, {interface, ?RX}, {namespace, "/run/netns/" ++ ?NAMESPACE}],

@@ -223,16 +223,7 @@ csv({Title, Rows}) ->
 
 print_memory() ->
     io:format("~n~-64ts ~10ts~n", ["resident memory", "MiB"]),
-    [
-        io:format("~-64ts ~10.1f~n", [Role, resident(Pid) / 1024])
-     || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid), Role <- [role(Pid)], Role =/= ""
-    ].
-
-role(Pid) ->
-    case file:read_file("/proc/" ++ integer_to_list(Pid) ++ "/cmdline") of
-        {ok, Line} -> binary_to_list(lists:last(binary:split(Line, <<0>>, [global, trim])));
-        {error, _} -> ""
-    end.
+    [io:format("~-64ts ~10.1f~n", [Role, resident(Pid) / 1024]) || #{role := Role, os_pid := Pid} <- procket:info()].
 
 %% KiB.
 resident(Pid) ->

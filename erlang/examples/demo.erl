@@ -10,7 +10,7 @@ main([Opener]) ->
     say("without the opener, port 53: ~p", [procket:open(53, [{protocol, udp}, {exec, [""]}])]),
     udp(Options),
     tcp(Options),
-    [say("the port program ~s, process ~p, runs as ~s", [Role, Pid, who(integer_to_list(Pid))]) || {Role, Pid} <- port_programs()],
+    [say("the port program ~s, process ~p, runs as ~s", [Role, Pid, who(integer_to_list(Pid))]) || #{role := Role, os_pid := Pid} <- procket:info()],
     halt(0).
 
 udp(Options) ->
@@ -45,16 +45,6 @@ open(Port, Options) ->
         {error, Reason} ->
             say("procket:open(~b) -> {error, ~p}", [Port, Reason]),
             halt(1)
-    end.
-
-port_programs() ->
-    [{role(Pid), Pid} || Port <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(Port, os_pid)], is_integer(Pid), role(Pid) =/= none].
-
-role(Pid) ->
-    {ok, Line} = file:read_file("/proc/" ++ integer_to_list(Pid) ++ "/cmdline"),
-    case binary:split(Line, <<0>>, [global, trim]) of
-        [_, Role] -> Role;
-        _ -> none
     end.
 
 who(Pid) ->

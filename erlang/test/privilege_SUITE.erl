@@ -258,7 +258,8 @@ demo(_Config) ->
                 "runs as user 65534, effective 65534",
                 "without the opener, port 53: \\{error,eacces\\}",
                 "udp, 127.0.0.1 port 53 answers: who is there\\? gen_udp is",
-                "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello"
+                "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello",
+                "the port program opener, process \\d+, runs as user 65534, effective 65534, saved 65534, capabilities in force 0+\n"
             ]];
         Failed ->
             error(Failed)
