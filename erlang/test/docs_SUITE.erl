@@ -11,10 +11,9 @@ suite() ->
 
 init_per_suite(Config) ->
     Root = procket_test:project_root(),
-    case {procket_test:need_root(Config), procket_test:need("git", Config)} of
-        {Config, Config} -> [{root, Root} | Config];
-        {{skip, _} = Skip, _} -> Skip;
-        {_, Skip} -> Skip
+    case procket_test:need("git", procket_test:need_root(Config)) of
+        {skip, _} = Skip -> Skip;
+        Config -> [{root, Root} | Config]
     end.
 
 end_per_suite(_Config) ->

@@ -123,7 +123,7 @@ escript(Config) ->
     filtered(Outside).
 
 %% systemd's own check of the example, with an executable where the unit says.
-systemd_unit(Config) ->
+systemd_unit(_Config) ->
     Units = filename:join(procket_test:project_root(), "erlang/examples/systemd"),
     Verify = ["systemd-analyze verify --man=no ", Units, "/served.service ", Units, "/served.socket"],
     Line = ["mount -t tmpfs tmpfs /opt && mkdir -p /opt/served/bin && cp /bin/true /opt/served/bin/served && ", Verify],
@@ -131,9 +131,7 @@ systemd_unit(Config) ->
     case procket_test:sh(["systemd-analyze security --offline=true --threshold=25 ", Units, "/served.service"]) of
         {0, _} -> ok;
         {1, Output} -> error(lists:last(string:lexemes(Output, "\n")))
-    end,
-    _ = Config,
-    ok.
+    end.
 
 %% The project in Elixir: compiled by mix, with procket as a path, and as git.
 mix(Config) ->
