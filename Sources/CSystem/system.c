@@ -24,8 +24,6 @@ size_t procket_cmsg_space(size_t length) { return CMSG_SPACE(length); }
 
 size_t procket_cmsg_len(size_t length) { return CMSG_LEN(length); }
 
-size_t procket_cmsg_align(size_t length) { return CMSG_SPACE(length) - CMSG_SPACE(0); }
-
 #ifdef __linux__
 int procket_many(int fd, struct procket_message *messages, size_t count, int flags, int receives) {
   struct mmsghdr headers[procket_most_messages];

@@ -60,13 +60,6 @@ import SystemCalls
       }
     }
 
-    /// Whether a block waits to be read.
-    public var isReady: Bool {
-      guard open == nil, let base = block(index).baseAddress else { return true }
-      return procket_load_acquire(base.advanced(by: procket_block_status))
-        & UInt32(procket_status_user) != 0
-    }
-
     /// How many packets were in blocks and could not be found there, since this was asked before.
     public mutating func takeMalformed() -> Int {
       defer { malformed = 0 }

@@ -93,7 +93,8 @@ dropped_is_counted(_Config) ->
     {ok, Socket} = gen_raw:open({fd, B}, []),
     Sent = 6000,
     {ok, Tx} = gen_raw:open({fd, A}, []),
-    ok = gen_raw:send(Tx, [binary:copy(<<"x">>, 1400) || _ <- lists:seq(1, Sent)]),
+    %% In lists that the backlog of the loopback device holds: what it drops no socket counts.
+    [ok = gen_raw:send(Tx, lists:duplicate(500, binary:copy(<<"x">>, 1400))) || _ <- lists:seq(1, Sent div 500)],
     %% What waits in the descriptor is counted when it is read.
     Received = drained(Socket, 0),
     ?assert(Received > 0 andalso Received < Sent),

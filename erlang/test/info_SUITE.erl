@@ -110,7 +110,7 @@ stopped(_Config) ->
     {ok, Stopped} = gen_raw:open("lo", [{protocol, 16#88b5}]),
     {ok, Runs} = gen_raw:open("lo", [{protocol, 16#88b5}]),
     eacces = procket:errno_id(13),
-    All = with_stopped([procket_test:os_pid(worker), raw_test:capture_pid(Stopped)], fun procket:info/0),
+    All = procket_test:with_stopped([procket_test:os_pid(worker), raw_test:capture_pid(Stopped)], fun procket:info/0),
     [Worker] = [Info || #{role := worker} = Info <- All],
     [Silent] = [Info || #{socket := S} = Info <- All, S =:= Stopped],
     ?assertMatch(#{os_pid := _, user := _, capabilities := _}, Worker),
@@ -129,15 +129,6 @@ info(Role) ->
 of_socket(Socket) ->
     [Info] = [Info || #{socket := S} = Info <- info(capture), S =:= Socket],
     Info.
-
-with_stopped(OsPids, Fun) ->
-    Signal = fun(Name) -> procket_test:sh_ok(["kill -", Name, " ", lists:join(" ", OsPids)]) end,
-    _ = Signal("STOP"),
-    try
-        Fun()
-    after
-        Signal("CONT")
-    end.
 
 with_null(Fun) ->
     {ok, FD} = procket:dev("null"),

@@ -4,6 +4,7 @@
 -export([need_root/1, need/2, run/2, sh/1, sh_ok/1]).
 -export([with_netns/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
 -export([counts_settle/1, server/1, run_node/2, run_node/3, quiet/1]).
+-export([with_stopped/2]).
 -export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
@@ -154,6 +155,21 @@ quiet(Fun) ->
         Fun()
     after
         logger:set_primary_config(level, Level)
+    end.
+
+%% Runs something while processes of the system are stopped. They go on afterwards, also where the time of the test is up.
+with_stopped(OsPids, Fun) ->
+    Tester = self(),
+    Signal = fun(Name) -> sh(["kill -", Name, " ", lists:join(" ", OsPids)]) end,
+    _ = spawn(fun() ->
+        Monitor = monitor(process, Tester),
+        receive {'DOWN', Monitor, process, Tester, _} -> Signal("CONT") end
+    end),
+    {0, _} = Signal("STOP"),
+    try
+        Fun()
+    after
+        Signal("CONT")
     end.
 
 %% A value, once it no longer changes: what was before may still be closing.

@@ -28,7 +28,6 @@ int procket_ioctl(int fd, unsigned long request, void *argument);
 int procket_open(const char *path, int flags);
 
 // cmsg(3)
-size_t procket_cmsg_align(size_t length);
 size_t procket_cmsg_space(size_t length);
 size_t procket_cmsg_len(size_t length);
 

@@ -73,7 +73,7 @@ extension Commands {
     context.answer.ok(UnsafeRawBufferPointer(block))
   }
 
-  /// `[Handle, Data]`: `{error, erange}' past the end.
+  /// `[Handle, Data]`: `{error, erange}` past the end.
   @Sendable static func memcpy(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let handle = try call.integer(in: 1...Int.max)
     let data = try call.binary()
