@@ -137,6 +137,14 @@ import SystemCalls
       }
     }
 
+    /// Whether messages were read that ``next()`` has not given yet: the descriptor does not tell of these.
+    public var hasUnread: Bool {
+      switch reader {
+      case .some(let messages): !messages.isEmpty
+      case nil: false
+      }
+    }
+
     private mutating func cut(_ packet: CapturedPacket) -> CapturedPacket {
       let length = min(packet.bytes.count, snapshotLength)
       if length == packet.originalLength { return packet }

@@ -10,7 +10,7 @@
 -define(IFF_NO_PI, 16#1000).
 
 all() ->
-    [udp_boundaries, udp_unconnected, udp_error_passes, filter_throws_away, dropped_is_counted, tap_both_ways, tun_removed, icmp, netlink, closed_descriptor, opened_again, no_messages, idle].
+    [udp_boundaries, udp_unconnected, udp_error_passes, filter_throws_away, last_ones_come, dropped_is_counted, tap_both_ways, tun_removed, icmp, netlink, closed_descriptor, opened_again, no_messages, idle].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -88,6 +88,24 @@ filter_throws_away(_Config) ->
     lists:foreach(fun procket:close/1, [A, B]).
 
 %% A receiver that does not ask: what the socket's buffer does not hold is lost, and counted.
+%% What is left of several that were read at once comes also when nothing follows it.
+last_ones_come(_Config) ->
+    {A, B} = udp(),
+    %% SO_RCVBUFFORCE
+    ok = procket:setsockopt(B, 'SOL_SOCKET', 33, <<1_000_000:32/native>>),
+    {ok, Tx} = gen_raw:open({fd, A}, []),
+    [
+        begin
+            ok = gen_raw:send(Tx, [binary:copy(<<"x">>, 1400) || _ <- lists:seq(1, Sent)]),
+            {ok, Socket} = gen_raw:open({fd, B}, []),
+            ?assertEqual(Sent, drained(Socket, 0)),
+            ok = gen_raw:close(Socket)
+        end
+     || Sent <- lists:seq(93, 97)
+    ],
+    ok = gen_raw:close(Tx),
+    lists:foreach(fun procket:close/1, [A, B]).
+
 dropped_is_counted(_Config) ->
     {A, B} = udp(),
     {ok, Socket} = gen_raw:open({fd, B}, []),

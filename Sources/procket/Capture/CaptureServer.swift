@@ -64,7 +64,7 @@ import SystemCalls
         if entries[0].revents != 0, try readInput() == false { return }
         let gathered = isGathering && Clock.monotonic() >= gatheredAt
         if gathered { isGathering = false }
-        if entries[1].revents != 0 || held != nil || !notices.isEmpty || gathered { receive() }
+        if entries[1].revents != 0 || held != nil || hasUnread || !notices.isEmpty || gathered { receive() }
         if ready == 0, isRemoved, !gathered { end(Errno(rawValue: ENODEV)) }
         try flush()
       }
@@ -72,6 +72,7 @@ import SystemCalls
 
     /// In milliseconds; -1 where there is nothing to wait for but requests and packets.
     private func timeout() -> CInt {
+      if hasUnread, held == nil { return 0 }
       if isGathering { return CInt(clamping: max(0, gatheredAt - Clock.monotonic() + 999_999) / 1_000_000) }
       return isRemoved && !isEnded ? Self.ending : -1
     }
@@ -80,6 +81,13 @@ import SystemCalls
     private mutating func watched() -> CInt {
       guard let number = source?.number, source?.isStarted ?? false, !isEnded, interest != 0 else { return -1 }
       return number
+    }
+
+    private var hasUnread: Bool {
+      switch source {
+      case .some(let source): !isEnded && source.hasUnread
+      case nil: false
+      }
     }
 
     private var interest: Int32 {
