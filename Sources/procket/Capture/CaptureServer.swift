@@ -18,7 +18,8 @@ import SystemCalls
     private static let setPipeSize: CInt = 1031
     /// What is taken from the kernel before requests are looked at again, in bytes.
     private static let turn = 1 << 17
-    /// Where so many packets came at once, more are let gather for so long, in milliseconds, before they are looked at.
+    /// Where so many packets came at once, more are let gather for so long, in milliseconds, before they are looked at: if they are
+    /// small. A block of large ones is enough for one turn, and is still in the processor's cache.
     private static let busy = 64
     private static let gathering: CInt = 4
     /// How long the last packets of an interface that was removed may take, in milliseconds.
@@ -126,7 +127,7 @@ import SystemCalls
       } catch {
         fail(error)
       }
-      if count >= Self.busy, room > 0 {
+      if count >= Self.busy, room > Self.turn / 2 {
         isGathering = true
         gatheredAt = Clock.monotonic() + Int64(Self.gathering) * 1_000_000
       }
