@@ -13,33 +13,14 @@
 -define(CREDIT, 1_048_576).
 %% What is given back at once.
 -define(OWED, 65_536).
--define(MAX_ACTIVE, 32_767).
--define(is_active(Mode), (Mode =/= false)).
-
--type item() ::
-    %% A batch as it came; packets that are left of one. `Bytes' is the credit that goes back with it.
-    {batch, binary(), Count :: pos_integer(), Bytes :: non_neg_integer()}
-    | {packets, [gen_raw:packet()], Count :: pos_integer(), Bytes :: non_neg_integer()}
-    | {error, procket:posix(), Bytes :: non_neg_integer()}
-    | closed.
-
--type waiter() :: {gen_server:from(), Monitor :: reference(), Timer :: reference() | none}.
 
 -record(state, {
     options :: procket_raw_options:options(),
-    owner :: pid(),
-    monitor :: reference(),
+    delivery :: procket_raw_delivery:delivery(),
     capture :: undefined | procket_raw_start:capture(),
-    mode :: gen_raw:active(),
-    %% The mode that comes back when the owner has changed.
-    handover :: undefined | gen_raw:active(),
-    queue = queue:new() :: queue:queue(item()),
-    waiting = queue:new() :: queue:queue(waiter()),
     %% With `capture'.
     requests :: undefined | procket_raw_requests:requests(),
     parts = #{} :: #{packets => {Bytes :: non_neg_integer(), procket_parts:assembly()}},
-    delivered = 0 :: non_neg_integer(),
-    flow :: procket_raw_flow:flow(),
     owed = 0 :: non_neg_integer()
 }).
 
@@ -73,13 +54,7 @@ start_link(Options, Owner) ->
 -spec init({procket_raw_options:options(), pid()}) -> {ok, #state{}}.
 init({#{active := Mode} = Options, Owner}) ->
     _ = process_flag(trap_exit, true),
-    {ok, #state{
-        options = Options,
-        owner = Owner,
-        monitor = monitor(process, Owner),
-        mode = Mode,
-        flow = procket_raw_flow:new(Owner)
-    }}.
+    {ok, #state{options = Options, delivery = procket_raw_delivery:new(Owner, Mode)}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, term(), #state{}} | {noreply, #state{}} | {stop, term(), term(), #state{}} | {stop, term(), #state{}}.
@@ -92,29 +67,22 @@ handle_call(open, _From, #state{capture = undefined, options = Options} = State)
         {error, _} = Error ->
             {stop, {shutdown, Error}, Error, State}
     end;
-handle_call({recv, _Timeout}, _From, #state{mode = Mode} = State) when ?is_active(Mode) ->
-    {reply, {error, einval}, State};
-handle_call({recv, Timeout}, {Pid, _} = From, #state{waiting = Waiting} = State) ->
-    Monitor = monitor(process, Pid),
-    run(State#state{waiting = queue:in({From, Monitor, timer(Timeout, Monitor)}, Waiting)});
-handle_call({active, Value}, _From, State) ->
-    activate(Value, State);
-handle_call(getopts, _From, #state{options = Options, mode = Mode} = State) ->
-    {reply, {ok, Options#{active := Mode}}, State};
-handle_call({handover, start}, {Owner, _}, #state{owner = Owner, mode = Mode, handover = undefined} = State) ->
-    {reply, ok, State#state{mode = false, handover = Mode}};
-handle_call({handover, New}, {Owner, _}, #state{owner = Owner, handover = Mode} = State) when is_pid(New) ->
-    true = demonitor(State#state.monitor, [flush]),
-    Given = give_back(procket_raw_flow:outstanding(State#state.flow), State),
-    replied(ok, run(Given#state{
-        owner = New,
-        monitor = monitor(process, New),
-        mode = Mode,
-        handover = undefined,
-        flow = procket_raw_flow:new(New)
-    }));
-handle_call({handover, _}, _From, State) ->
-    {reply, {error, not_owner}, State};
+handle_call({recv, Timeout}, From, #state{delivery = Delivery} = State) ->
+    case procket_raw_delivery:recv(Timeout, From, Delivery) of
+        {error, _} = Error -> {reply, Error, State};
+        Step -> stepped(Step, State)
+    end;
+handle_call({active, Value}, _From, #state{delivery = Delivery} = State) ->
+    replied(procket_raw_delivery:activate(Value, Delivery), State);
+handle_call(getopts, _From, #state{options = Options, delivery = Delivery} = State) ->
+    {reply, {ok, Options#{active := procket_raw_delivery:mode(Delivery)}}, State};
+handle_call({handover, start}, {Pid, _}, #state{delivery = Delivery} = State) ->
+    case procket_raw_delivery:pause(Pid, Delivery) of
+        {ok, Paused} -> {reply, ok, State#state{delivery = Paused}};
+        {error, _} = Error -> {reply, Error, State}
+    end;
+handle_call({handover, New}, {Pid, _}, #state{delivery = Delivery} = State) ->
+    replied(procket_raw_delivery:resume(Pid, New, Delivery), State);
 handle_call(close, _From, State) ->
     {stop, normal, ok, State};
 handle_call(_Ask, _From, #state{capture = undefined} = State) ->
@@ -144,7 +112,7 @@ handle_cast({closed, _FD}, State) ->
 handle_info({Port, {data, Data}}, #state{capture = #{port := Port}} = State) ->
     case procket_raw_packets:count(Data) of
         false -> frame(binary_to_term(Data), byte_size(Data) + 2, State);
-        Count -> arrived({batch, Data, Count, byte_size(Data) + 2}, State)
+        Count -> arrived([{batch, Data, Count, byte_size(Data) + 2}], State)
     end;
 handle_info({Port, {exit_status, _}}, #state{capture = #{port := Port}} = State) ->
     ended(epipe, State);
@@ -157,22 +125,12 @@ handle_info({procket_raw_requests, watch}, #state{requests = Requests} = State) 
         {ok, New} -> {noreply, State#state{requests = New}};
         hangs -> ended(etimedout, State)
     end;
-handle_info({'DOWN', Monitor, process, _, _}, #state{monitor = Monitor} = State) ->
-    {stop, normal, State};
-handle_info({timeout, Timer, {recv, Monitor}}, #state{waiting = Waiting} = State) ->
-    _ = [gen_server:reply(From, {error, timeout}) || {From, _, T} <- queue:to_list(Waiting), T =:= Timer],
-    {noreply, forget(Monitor, State)};
-handle_info({procket_raw_flow, again}, #state{flow = Flow} = State) ->
-    {noreply, State#state{flow = procket_raw_flow:again(Flow)}};
-handle_info(Message, #state{flow = Flow} = State) ->
-    case procket_raw_flow:response(Message, Flow) of
-        {Read, New} -> {noreply, give_back(Read, State#state{flow = New})};
-        no_response -> {noreply, gone(Message, State)}
-    end.
+handle_info(Message, #state{delivery = Delivery} = State) ->
+    stepped(procket_raw_delivery:message(Message, Delivery), State).
 
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{capture = Capture, waiting = Waiting} = State) ->
-    _ = [gen_server:reply(From, {error, closed}) || {From, _, _} <- queue:to_list(Waiting)],
+terminate(_Reason, #state{capture = Capture, delivery = Delivery} = State) ->
+    procket_raw_delivery:close(Delivery),
     _ = [close(State) || Capture =/= undefined],
     ok.
 
@@ -186,12 +144,12 @@ frame({packets, part, Part}, Bytes, #state{parts = Parts} = State) ->
             {noreply, State#state{parts = #{packets => {Before + Bytes, More}}}};
         {complete, Batch, _} ->
             Count = procket_raw_packets:count(Batch),
-            arrived({batch, Batch, Count, Before + Bytes}, State#state{parts = #{}})
+            arrived([{batch, Batch, Count, Before + Bytes}], State#state{parts = #{}})
     end;
 frame({failed, Reason}, Bytes, State) ->
-    arrived({error, Reason, Bytes}, State);
+    arrived([{error, Reason, Bytes}], State);
 frame({ended, Reason}, Bytes, State) ->
-    arrived({error, Reason, Bytes}, closed, State);
+    arrived([{error, Reason, Bytes}, closed], State);
 frame({Id, Result}, _Bytes, #state{requests = Requests} = State) ->
     {Request, Left} = procket_raw_requests:answered(Id, Requests),
     _ = case Request of
@@ -201,7 +159,8 @@ frame({Id, Result}, _Bytes, #state{requests = Requests} = State) ->
     end,
     {noreply, State#state{requests = Left}}.
 
-answer(stats, {ok, Received, Dropped, Truncated, Sent}, #state{delivered = Delivered}) ->
+answer(stats, {ok, Received, Dropped, Truncated, Sent}, #state{delivery = Delivery}) ->
+    Delivered = procket_raw_delivery:delivered(Delivery),
     {ok, #{
         received => Received,
         delivered => Delivered,
@@ -222,7 +181,7 @@ ended(_Reason, #state{capture = undefined} = State) ->
     {noreply, State};
 ended(Reason, State) ->
     close(State),
-    arrived({error, Reason, 0}, closed, State#state{capture = undefined, requests = undefined}).
+    arrived([{error, Reason, 0}, closed], State#state{capture = undefined, requests = undefined}).
 
 %% Nobody will answer what was asked.
 close(#state{capture = Capture, requests = Requests}) ->
@@ -233,109 +192,26 @@ close(#state{capture = Capture, requests = Requests}) ->
 
 %% Handing on
 
-arrived(Item, #state{queue = Queue} = State) ->
-    run(State#state{queue = queue:in(Item, Queue)}).
+arrived(Items, #state{delivery = Delivery} = State) ->
+    stepped(procket_raw_delivery:add(Items, Delivery), State).
 
-arrived(Item, closed, #state{queue = Queue} = State) ->
-    run(State#state{queue = queue:in(closed, queue:in(Item, Queue))}).
-
-run(#state{queue = Queue, mode = false, waiting = Waiting} = State) ->
-    case queue:is_empty(Queue) orelse queue:is_empty(Waiting) of
-        true ->
-            {noreply, State};
-        false ->
-            {{value, Item}, Rest} = queue:out(Queue),
-            reply_with(Item, State#state{queue = Rest})
-    end;
-run(#state{queue = Queue} = State) ->
-    case queue:out(Queue) of
-        {empty, _} -> {noreply, State};
-        {{value, Item}, Rest} -> deliver(Item, State#state{queue = Rest})
+%% What was read gives credit back.
+stepped({Next, Delivery}, State) ->
+    {Read, Taken} = procket_raw_delivery:read(Delivery),
+    Given = give_back(Read, State#state{delivery = Taken}),
+    case Next of
+        next -> {noreply, Given};
+        stop -> {stop, normal, Given}
     end.
-
-reply_with(closed, State) ->
-    %% Those who wait are told when it terminates.
-    {stop, normal, State};
-reply_with(Item, #state{waiting = Waiting, delivered = Delivered} = State) ->
-    {{value, {From, Monitor, Timer}}, Rest} = queue:out(Waiting),
-    true = demonitor(Monitor, [flush]),
-    cancel(Timer),
-    gen_server:reply(From, answer_of(Item)),
-    run(give_back(bytes(Item), State#state{waiting = Rest, delivered = Delivered + count(Item)})).
-
-%% It is decoded by who asked.
-answer_of({batch, Batch, _, _}) -> {ok, {batch, Batch}};
-answer_of({packets, Packets, _, _}) -> {ok, {packets, Packets}};
-answer_of({error, Reason, _}) -> {error, Reason}.
-
-deliver(closed, #state{owner = Owner} = State) ->
-    Owner ! {raw_closed, self()},
-    {stop, normal, State};
-deliver({error, Reason, Bytes}, #state{owner = Owner} = State) ->
-    Owner ! {raw_error, self(), Reason},
-    run(sent(Bytes, State));
-deliver({_, _, Count, Bytes} = Item, #state{mode = Mode} = State) when is_integer(Mode), Count > Mode ->
-    {Now, Later} = lists:split(Mode, packets(Item)),
-    Rest = {packets, Later, Count - Mode, Bytes},
-    passive(hand_on(Now, Mode, 0, State#state{queue = queue:in_r(Rest, State#state.queue)}));
-deliver({_, _, Count, Bytes} = Item, #state{mode = Mode} = State) ->
-    Handed = hand_on(packets(Item), Count, Bytes, State),
-    case Mode of
-        true -> run(Handed);
-        once -> run(Handed#state{mode = false});
-        Count -> passive(Handed);
-        _ -> run(Handed#state{mode = Mode - Count})
-    end.
-
-hand_on(Packets, Count, Bytes, #state{owner = Owner, delivered = Delivered} = State) ->
-    Owner ! {raw, self(), Packets},
-    sent(Bytes, State#state{delivered = Delivered + Count}).
-
-sent(Bytes, #state{flow = Flow} = State) ->
-    State#state{flow = procket_raw_flow:sent(Bytes, Flow)}.
-
-%% {active, N} has come to its end.
-passive(#state{owner = Owner} = State) ->
-    Owner ! {raw_passive, self()},
-    run(State#state{mode = false}).
-
-packets({batch, Batch, _, _}) -> procket_raw_packets:decode(Batch);
-packets({packets, Packets, _, _}) -> Packets.
-
-count({error, _, _}) -> 0;
-count({_, _, Count, _}) -> Count.
-
-bytes({error, _, Bytes}) -> Bytes;
-bytes({_, _, _, Bytes}) -> Bytes.
-
-activate(N, #state{mode = Mode} = State) when is_integer(N) ->
-    case N + (case is_integer(Mode) of true -> Mode; false -> 0 end) of
-        Sum when Sum > ?MAX_ACTIVE -> {reply, {error, einval}, State};
-        Sum when Sum =< 0 -> replied(ok, passive(State));
-        Sum -> replied(ok, run(State#state{mode = Sum}))
-    end;
-activate(Value, State) ->
-    replied(ok, run(State#state{mode = Value})).
 
 %% The caller is answered, whatever becomes of the socket.
-replied(Reply, {noreply, State}) -> {reply, Reply, State};
-replied(Reply, {stop, Reason, State}) -> {stop, Reason, Reply, State}.
-
-%% Who waits
-
-timer(infinity, _Monitor) -> none;
-timer(Timeout, Monitor) -> erlang:start_timer(Timeout, self(), {recv, Monitor}).
-
-cancel(none) -> ok;
-cancel(Timer) -> _ = erlang:cancel_timer(Timer), ok.
-
-%% Who waited has ended.
-gone({'DOWN', Monitor, process, _, _}, State) -> forget(Monitor, State);
-gone(_Message, State) -> State.
-
-forget(Monitor, #state{waiting = Waiting} = State) ->
-    true = demonitor(Monitor, [flush]),
-    State#state{waiting = queue:filter(fun({_, M, _}) -> M =/= Monitor end, Waiting)}.
+replied({error, _} = Error, State) ->
+    {reply, Error, State};
+replied(Step, State) ->
+    case stepped(Step, State) of
+        {noreply, New} -> {reply, ok, New};
+        {stop, Reason, New} -> {stop, Reason, ok, New}
+    end.
 
 %% To the capture process
 
