@@ -12,7 +12,7 @@
 %% What may be on the way from the kernel to the owner, in bytes of the wire.
 -define(CREDIT, 1_048_576).
 %% What is given back at once.
--define(OWED, 65_536).
+-define(OWED, 262_144).
 
 -record(state, {
     options :: procket_raw_options:options(),
