@@ -20,6 +20,20 @@ int procket_ioctl(int fd, unsigned long request, void *argument) { return ioctl(
 
 int procket_open(const char *path, int flags) { return open(path, flags); }
 
+#ifdef __linux__
+_Static_assert(procket_set_pipe_size == F_SETPIPE_SZ && procket_get_pipe_size == F_GETPIPE_SZ, "fcntl.h");
+
+ssize_t procket_share(int fd, const void *bytes, size_t count) {
+  struct iovec whole = {.iov_base = (void *)bytes, .iov_len = count};
+  return vmsplice(fd, &whole, 1, 0);
+}
+#else
+ssize_t procket_share(int fd, const void *bytes, size_t count) {
+  errno = ENOSYS;
+  return -1;
+}
+#endif
+
 size_t procket_cmsg_space(size_t length) { return CMSG_SPACE(length); }
 
 size_t procket_cmsg_len(size_t length) { return CMSG_LEN(length); }

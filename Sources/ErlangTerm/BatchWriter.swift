@@ -2,7 +2,8 @@ import CErlInterface
 
 /// Frames of `{packets, [Packet]}`, written with ei one behind the other, until somebody takes them: docs/protocol.md, "Functions of a capture".
 ///
-/// The memory is of a fixed size. What finds no room is refused, and can be offered again later.
+/// The memory is of a fixed size. What finds no room is refused, and can be offered again later. Who takes frames may read them
+/// later: the last bytes that were taken stay as they are.
 public struct BatchWriter: ~Copyable {
   /// What comes with a packet.
   public struct Stamp {
@@ -25,15 +26,23 @@ public struct BatchWriter: ~Copyable {
   private static let ending = 1
 
   private let memory: UnsafeMutablePointer<CChar>
+  /// How many of the bytes that were taken last stay.
+  private let kept: Int
   /// Whole frames stand here.
   private var start = 0
   private var end = 0
+  /// When the frames were moved to the front, what was taken last stood from here on.
+  private var keptBefore = capacity
   /// The frame that is being written: where it ends so far, where its list is, and how many packets are in it.
   private var cursor: CInt = 0
   private var list: CInt = 0
   private var count = 0
 
-  public init() { memory = .allocate(capacity: Self.capacity) }
+  /// `kept` in bytes: a quarter of the memory at most.
+  public init(keeping kept: Int = 0) {
+    self.kept = min(max(0, kept), Self.capacity / 4)
+    memory = .allocate(capacity: Self.capacity)
+  }
 
   deinit { memory.deallocate() }
 
@@ -92,6 +101,14 @@ public struct BatchWriter: ~Copyable {
     return UnsafeRawBufferPointer(start: memory + first, count: start - first)
   }
 
+  /// What was taken has been read, and need not stay. Memory that was just used is used again: it is in the processor's cache.
+  public mutating func forget() {
+    keptBefore = Self.capacity
+    guard start == end, count == 0 else { return }
+    start = 0
+    end = 0
+  }
+
   private mutating func begin() {
     cursor = CInt(end + Self.header)
     ei_encode_version(memory, &cursor)
@@ -110,7 +127,7 @@ public struct BatchWriter: ~Copyable {
 
   /// A packet that does not fit into a frame crosses in parts.
   private mutating func addLong(_ bytes: UnsafeRawBufferPointer, _ stamp: Stamp?) -> Bool {
-    guard 2 * FrameBuffer.longestFrame + bytes.count + bytes.count / 64 <= Self.capacity - end else { return false }
+    guard 2 * FrameBuffer.longestFrame + bytes.count + bytes.count / 64 <= limit - end else { return false }
     var whole = TermWriter()
     whole.version()
     whole.tupleHeader(2)
@@ -140,17 +157,18 @@ public struct BatchWriter: ~Copyable {
     finish(frame.count)
   }
 
+  /// How far may be written. As long as less than `kept` was taken from the front, some of what was taken before has to stay.
+  private var limit: Int { start >= kept ? Self.capacity : min(Self.capacity, keptBefore + start) }
+
   /// Room for a frame of any length behind those that wait.
   private mutating func makeRoom() -> Bool {
     let wanted = Self.header + FrameBuffer.longestFrame
-    if start == end {
-      start = 0
-      end = 0
-    } else if Self.capacity - end < wanted, start >= Self.capacity / 2 {
-      memory.update(from: memory + start, count: end - start)
-      end -= start
+    if limit - end < wanted, waiting + wanted <= start - kept {
+      keptBefore = start - kept
+      memory.update(from: memory + start, count: waiting)
+      end = waiting
       start = 0
     }
-    return Self.capacity - end >= wanted
+    return limit - end >= wanted
   }
 }

@@ -91,9 +91,11 @@ public enum Role: String, CaseIterable, Sendable {
       ]) + olderDescriptors
 
     /// Packets of one descriptor, and what its interface is.
-    private static let capturing: [Call] = plain([
-      SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg, SYS_ioctl, SYS_getsockname,
-    ])
+    private static let capturing: [Call] =
+      [
+        // Batches, to stdout alone.
+        Call(SYS_vmsplice, .equals(1))
+      ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg, SYS_ioctl, SYS_getsockname])
 
     // Calls that aarch64 never had.
     #if arch(x86_64)

@@ -2,6 +2,12 @@ import Testing
 
 @testable import ErlangTerm
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
 @Suite struct BatchWriterTests {
   /// The terms of frames, and whether each frame is one.
   private func frames(_ bytes: UnsafeRawBufferPointer) throws -> [[UInt8]] {
@@ -89,6 +95,58 @@ import Testing
       }
     }
     #expect(try packets(try #require(whole)) == [long])
+  }
+
+  /// The last bytes that were taken stay as they are, and nothing is lost or comes twice.
+  @Test(arguments: [0, 1 << 16, 1 << 18, 1 << 30]) func whatWasTakenStays(keeping kept: Int) throws {
+    var writer = BatchWriter(keeping: kept)
+    let kept = min(kept, 1 << 19)
+    var generator = SystemRandomNumberGenerator()
+    var taken: [(place: UnsafeRawBufferPointer, bytes: [UInt8])] = []
+    var (written, read) = (UInt32(0), UInt32(0))
+    for round in 0..<1000 {
+      for _ in 0..<Int.random(in: 0...60, using: &generator) {
+        let length = Int.random(in: 4...3000, using: &generator)
+        var packet = [UInt8](repeating: UInt8(truncatingIfNeeded: written), count: length)
+        if .random(in: 0..<200, using: &generator) == 0 { packet += [UInt8](repeating: 0, count: 100_000) }
+        withUnsafeBytes(of: written) { packet.replaceSubrange(0..<4, with: $0) }
+        guard packet.withUnsafeBytes({ writer.add($0, nil) }) else { break }
+        written += 1
+      }
+      writer.close()
+      // For some time nobody takes any.
+      let takes = round % 100 < 40 ? 0 : Int.random(in: 0...3, using: &generator)
+      for _ in 0..<takes where writer.waiting > 0 {
+        let frames = writer.take(.random(in: 1...200_000, using: &generator))
+        taken.append((frames, Array(frames)))
+      }
+      if Int.random(in: 0..<50, using: &generator) == 0 {
+        writer.forget()
+        taken = taken.map { (UnsafeRawBufferPointer(start: nil, count: 0), $0.bytes) }
+      }
+      var last = 0
+      for piece in taken.reversed() {
+        // Of the first of these, only the end.
+        let count = min(piece.bytes.count, kept - last)
+        guard count > 0, piece.place.count > 0 else { break }
+        let same = piece.bytes.withUnsafeBytes { bytes in
+          let (place, offset) = (piece.place.baseAddress, bytes.count - count)
+          return place.map { memcmp($0 + offset, bytes.baseAddress.map { $0 + offset } ?? $0, count) } == 0
+        }
+        #expect(same)
+        last += count
+      }
+    }
+    while writer.waiting > 0 { taken.append((UnsafeRawBufferPointer(start: nil, count: 0), Array(writer.take(1)))) }
+    for frame in try taken.flatMap({ try $0.bytes.withUnsafeBytes { try frames($0) } }) {
+      // Parts are of the long ones.
+      for packet in frame[2] == 2 ? try packets(frame) : [] {
+        let number = packet.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
+        #expect(number >= read)
+        read = number + 1
+      }
+    }
+    #expect(read > 1000)
   }
 
   /// What is not taken stays, and what finds no room is refused, not lost.

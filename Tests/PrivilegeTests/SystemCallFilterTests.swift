@@ -87,5 +87,11 @@
       }
       #expect(run(.worker, SYS_capset) == SystemCallFilter.missing)
     }
+
+    @Test func aCaptureSharesMemoryWithItsReaderAlone() {
+      #expect(run(.capture, SYS_vmsplice, [1, 0, 1, 0]) == SystemCallFilter.allow)
+      #expect(run(.capture, SYS_vmsplice, [4, 0, 1, 0]) == SystemCallFilter.missing)
+      for role in [Role.opener, .worker] { #expect(run(role, SYS_vmsplice, [1, 0, 1, 0]) == SystemCallFilter.missing) }
+    }
   }
 #endif

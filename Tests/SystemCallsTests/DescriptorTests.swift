@@ -102,7 +102,7 @@ import Testing
   }
 }
 
-private func owned(_ numbers: [CInt]) -> Descriptors {
+func owned(_ numbers: [CInt]) -> Descriptors {
   var descriptors = Descriptors()
   for number in numbers { descriptors.append(Descriptor(owning: number)) }
   return descriptors

@@ -27,6 +27,11 @@ int procket_fcntl(int fd, int command, int argument);
 int procket_ioctl(int fd, unsigned long request, void *argument);
 int procket_open(const char *path, int flags);
 
+// fcntl(2)
+enum { procket_set_pipe_size = 1031, procket_get_pipe_size = 1032 };
+// Puts memory of this process into a pipe, as it is when it is read: vmsplice(2).
+ssize_t procket_share(int fd, const void *bytes, size_t count);
+
 // cmsg(3)
 size_t procket_cmsg_space(size_t length);
 size_t procket_cmsg_len(size_t length);

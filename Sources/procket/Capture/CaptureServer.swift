@@ -13,9 +13,7 @@ import SystemCalls
     private static let output: CInt = 1
     /// What is written with one call, in bytes, and the room in the pipe that is asked for.
     private static let writeSize = 1 << 17
-    private static let pipeSize: CInt = 1 << 18
-    /// `F_SETPIPE_SZ`
-    private static let setPipeSize: CInt = 1031
+    private static let pipeSize = 1 << 18
     /// What is taken from the kernel before requests are looked at again, in bytes.
     private static let turn = 1 << 17
     /// Where so many packets came at once, more are let gather for so long, in milliseconds, before they are looked at: if they are
@@ -37,7 +35,9 @@ import SystemCalls
     private var stdin = Intake(.packet2, rights: .refused)
     private var parts = PartAssembler<Void>()
     private var scratch = TermWriter()
-    private var batches = BatchWriter()
+    private var batches: BatchWriter
+    /// Where batches are written to; answers go the same way.
+    private var pipe = Pipe(output, capacity: pipeSize)
     /// A packet that found no room, and what is to be said behind it.
     private var held: CapturedPacket?
     private var notices: [(name: String, reason: String)] = []
@@ -47,11 +47,13 @@ import SystemCalls
     private var isRemoved = false
     private var isEnded = false
 
-    init(privileges: consuming Privileges) { context = Context(.capture, privileges: privileges) }
+    init(privileges: consuming Privileges) {
+      context = Context(.capture, privileges: privileges)
+      batches = BatchWriter(keeping: pipe.capacity)
+    }
 
     /// Returns when stdin ends; throws where stdout fails.
     mutating func run() throws(Errno) {
-      _ = fcntl(Self.output, Self.setPipeSize, Self.pipeSize)
       while true {
         var entries = [
           pollfd(fd: Self.input, events: Int16(POLLIN), revents: 0),
@@ -101,6 +103,7 @@ import SystemCalls
     // What comes
 
     private mutating func receive() {
+      if pipe.isEmpty { batches.forget() }
       var room = Self.turn
       var count = 0
       do {
@@ -143,7 +146,7 @@ import SystemCalls
         let frames = batches.take(min(credit, Self.writeSize))
         credit -= frames.count
         context.counters.sent += frames.count
-        try Files.writeAll(Self.output, frames)
+        try pipe.writeAll(frames)
       }
     }
 
