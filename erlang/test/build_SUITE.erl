@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [nothing_is_built_twice, checkout, git_dependency, package, clean, missing_swift_is_said].
+    [nothing_is_built_twice, checkout, git_dependency, package, without_libpcap, clean, missing_swift_is_said].
 
 suite() ->
     [{timetrap, {minutes, 20}}].
@@ -17,6 +17,12 @@ init_per_suite(Config) ->
     end.
 
 end_per_suite(_Config) ->
+    ok.
+
+init_per_testcase(without_libpcap, Config) -> procket_test:need_root(Config);
+init_per_testcase(_, Config) -> Config.
+
+end_per_testcase(_, _Config) ->
     ok.
 
 nothing_is_built_twice(Config) ->
@@ -51,6 +57,29 @@ package(Config) ->
     _ = procket_test:sh_ok(["cd ", Package, " && swift package describe"]),
     ok = procket_test:copy_executables(Package),
     build_and_run(Project).
+
+%% The C compiler does not find pcap.h: what is built then has no compiler of expressions, says so, and takes instructions.
+without_libpcap(Config) ->
+    Dir = filename:join(proplists:get_value(priv_dir, Config), "without_libpcap"),
+    {Clone, Program} = {filename:join(Dir, "procket"), filename:join(Dir, "procket/priv/procket")},
+    Hides = ["#!/bin/sh\nexec ", os:find_executable("cc"), " -nostdinc \"$@\"\n"],
+    ok = filelib:ensure_dir(filename:join([Dir, "bin", "cc"])),
+    ok = file:write_file(filename:join([Dir, "bin", "cc"]), Hides),
+    _ = procket_test:sh_ok(["chmod +x ", Dir, "/bin/cc && ", clone(Config, Clone)]),
+    _ = procket_test:sh_ok(["cd ", Clone, " && PATH=", Dir, "/bin:$PATH && make -s port"]),
+    ?assertEqual("procket\n", procket_test:sh_ok(["ls ", Clone, "/priv"])),
+    %% The variable says the same.
+    ?assertNotMatch({match, _}, re:run(procket_test:sh_ok(["cd ", Clone, " && PROCKET_WITHOUT_PCAP=1 make -n -B port"]), "procket-filter")),
+    ok = application:set_env(procket, port_executable, Program),
+    try
+        {error, {filter, Message}} = gen_raw:open("lo", [{filter, "udp port 53"}]),
+        ?assertMatch({match, _}, re:run(Message, "built without libpcap: instructions can be given")),
+        ?assertEqual(Program, procket:progname()),
+        gen_raw_filter_SUITE:instructions(Config)
+    after
+        _ = application:stop(procket),
+        application:unset_env(procket, port_executable)
+    end.
 
 clean(Config) ->
     Project = project("clean", Config, "[]"),
