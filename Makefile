@@ -10,7 +10,8 @@ EI_FLAGS = $(shell scripts/ei-flags)
 SWIFT_FLAGS = $(EI_FLAGS)
 SWIFT_BUILD = swift build --quiet -c release --static-swift-stdlib $(SWIFT_FLAGS)
 # The compiler of filter expressions is built where libpcap is, unless PROCKET_WITHOUT_PCAP says otherwise.
-FILTER := $(if $(PROCKET_WITHOUT_PCAP),,$(shell echo '\#include <pcap.h>' | cc -E - >/dev/null 2>&1 && echo priv/procket-filter))
+HASH := \#
+FILTER := $(if $(PROCKET_WITHOUT_PCAP),,$(shell echo '$(HASH)include <pcap.h>' | cc -E - >/dev/null 2>&1 && echo priv/procket-filter))
 ifeq ($(FILTER),)
 export PROCKET_WITHOUT_PCAP = 1
 endif
