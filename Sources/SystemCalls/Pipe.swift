@@ -10,16 +10,20 @@ public struct Pipe {
   public let capacity: Int
   private var shares: Bool
 
-  /// Where the descriptor is another than that of a pipe, it is written to as usual. `wanted`: the capacity to ask for, in bytes.
+  /// Where the descriptor is another than that of a pipe, it is written to as usual. `wanted`: the capacity to ask for, in bytes; a pipe
+  /// that holds more is written to as usual too.
   public init(_ number: CInt, capacity wanted: Int) {
     self.number = number
     #if os(Linux)
       _ = procket_fcntl(number, CInt(procket_set_pipe_size), CInt(clamping: wanted))
-      capacity = Int(max(0, procket_fcntl(number, CInt(procket_get_pipe_size), 0)))
+      let size = Int(procket_fcntl(number, CInt(procket_get_pipe_size), 0))
+      // The holder has no more to keep than it asked for.
+      shares = size > 0 && size <= wanted
+      capacity = shares ? size : 0
     #else
+      shares = false
       capacity = 0
     #endif
-    shares = capacity > 0
   }
 
   /// Whether all that was written has been read. The corresponding request is `FIONREAD`.
