@@ -15,10 +15,12 @@
 
 -define(TABLE, ?MODULE).
 %% How often an answer is looked for before the caller sleeps until it comes: each takes about a microsecond.
--define(SPINS, 40).
+-define(SPINS, 400).
 %% After so many answers in a row that did not come so soon the lane is tried only now and then: others use the processors.
 -define(PATIENCE, 4).
 -define(RETRY, 32).
+%% So much of an answer is received at once, in bytes.
+-define(RECEIVE_SIZE, 65_536).
 %% Room for the most descriptors that come with a message: a header, and 4 bytes each.
 -define(CONTROL_SIZE, 16 + 4 * 254).
 
@@ -35,6 +37,7 @@ open(FD) ->
     _ = procket_fd:close(FD),
     case Opened of
         {ok, Socket} ->
+            ok = socket:setopt(Socket, {otp, rcvbuf}, ?RECEIVE_SIZE),
             %% Each side polls on a processor of its own, or not at all.
             Polls = procket_port:spin() > 0 andalso erlang:system_info(schedulers_online) > 1,
             {ok, #{key => make_ref(), socket => Socket, server => self(), misses => atomics:new(1, []), polls => Polls}};
@@ -69,20 +72,19 @@ is_taken_by(Pid, #{key := Key, server := Server}) ->
 -spec call(lane(), Function :: atom(), Args :: [term()], [procket:fd()], Brings :: boolean(), timeout()) ->
     {Result :: term(), [procket:fd()]} | {error, procket:posix()} | busy | unsent.
 call(Lane, Function, Args, FDs, Brings, Timeout) ->
-    case is_of_use(Lane) andalso nobody_waits() andalso take(Lane) of
+    case nobody_waits() andalso take(Lane) of
         true -> exchange(Lane, term_to_binary({0, Function, Args}), FDs, Brings, Timeout);
         false -> busy
     end.
 
-is_of_use(#{polls := false}) ->
-    false;
-is_of_use(#{misses := Misses}) ->
+%% How often to look for an answer before sleeping until it comes.
+spins(#{polls := false}) ->
+    0;
+spins(#{misses := Misses}) ->
     case atomics:get(Misses, 1) of
-        Few when Few < ?PATIENCE -> true;
-        Many when Many rem ?RETRY =:= 0 -> true;
-        _ ->
-            ok = atomics:add(Misses, 1, 1),
-            false
+        Few when Few < ?PATIENCE -> ?SPINS;
+        Many when Many rem ?RETRY =:= 0 -> ?SPINS;
+        _ -> 0
     end.
 
 %% Whoever waits for a processor has it first: it may be the server, which this caller has just told something.
@@ -104,10 +106,10 @@ take(#{key := Key, server := Server}) ->
         error:badarg -> false
     end.
 
-exchange(#{key := Key, socket := Socket, server := Server, misses := Misses}, Request, FDs, Brings, Timeout) ->
+exchange(#{key := Key, socket := Socket, server := Server, misses := Misses} = Lane, Request, FDs, Brings, Timeout) ->
     case procket_channel:send(Socket, <<(byte_size(Request)):32>>, Request, FDs, Timeout) of
         ok ->
-            case answer(Socket, Brings, Misses, ?SPINS, Timeout) of
+            case answer(Socket, Brings, Misses, spins(Lane), Timeout) of
                 {ok, Answer, New} ->
                     ok = free(Key),
                     result(binary_to_term(Answer), New);
@@ -140,13 +142,16 @@ result({0, _Result, _Count}, FDs) ->
 %% The first bytes are looked for again and again; with them come the descriptors.
 answer(Socket, Brings, Misses, Spins, Timeout) ->
     case receive_some(Socket, Brings, 0) of
-        {error, timeout} when Spins > 0 ->
-            answer(Socket, Brings, Misses, Spins - 1, Timeout);
+        {error, timeout} when Spins > 1 ->
+            case erlang:statistics(total_run_queue_lengths) of
+                0 -> answer(Socket, Brings, Misses, Spins - 1, Timeout);
+                _ -> rest(Socket, receive_some(Socket, Brings, Timeout), Timeout)
+            end;
         {error, timeout} ->
             ok = atomics:add(Misses, 1, 1),
             rest(Socket, receive_some(Socket, Brings, Timeout), Timeout);
         Received ->
-            ok = atomics:put(Misses, 1, 0),
+            ok = atomics:put(Misses, 1, max(0, min(?PATIENCE, atomics:get(Misses, 1)) - 1)),
             rest(Socket, Received, Timeout)
     end.
 
