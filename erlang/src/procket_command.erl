@@ -2,7 +2,7 @@
 %% What is executed for a port process: words, never a shell line.
 -module(procket_command).
 
--export([progname/0, worker/0, capture/0, filter/0, openers/1, find/1, to_string/1]).
+-export([progname/0, worker/0, capture/0, filter/0, opener/2, find/1, to_string/1]).
 
 -export_type([command/0]).
 
@@ -12,20 +12,31 @@
 %% The path of the port program: the application environment's `port_executable', else `priv/procket'.
 -spec progname() -> string().
 progname() ->
-    ok = load(),
+    Version = version(),
     case application:get_env(procket, port_executable) of
         {ok, Path} -> unicode:characters_to_list(Path);
-        undefined -> filename:join(priv_dir(), "procket")
+        undefined -> own_program(Version)
     end.
 
 %% What the node's configuration says is known once the application is loaded.
-load() ->
+version() ->
     case application:get_key(procket, vsn) of
-        {ok, _} ->
-            ok;
+        {ok, Version} ->
+            Version;
         undefined ->
             _ = application:load(procket),
-            ok
+            undefined
+    end.
+
+%% The code server knows where it is, and to ask it costs as much as a call does: it is asked once for each version.
+own_program(Version) ->
+    case persistent_term:get(?MODULE, none) of
+        {Version, Program} when Version =/= undefined ->
+            Program;
+        _ ->
+            Program = filename:join(priv_dir(), "procket"),
+            ok = persistent_term:put(?MODULE, {Version, Program}),
+            Program
     end.
 
 -spec worker() -> command().
@@ -41,15 +52,15 @@ capture() ->
 filter() ->
     progname() ++ "-filter".
 
-%% The commands to try in turn to have something opened, as the options `exec' and `progname' say.
--spec openers(#{exec := [string()], progname => string(), pipe => file:filename()}) -> [command()].
-openers(#{exec := Prefixes} = Options) ->
+%% The command of an opener behind a prefix, as the options `exec' and `progname' say.
+-spec opener(Prefix :: string(), #{progname => string(), _ => _}) -> command().
+opener(Prefix, Options) ->
     Program =
         case Options of
             #{progname := String} -> words(String);
             #{} -> [progname()]
         end,
-    [non_interactive(words(Prefix) ++ Program) ++ ["opener"] || Prefix <- Prefixes].
+    non_interactive(words(Prefix) ++ Program) ++ ["opener"].
 
 %% The path of a program, looked for as a shell does. Raises `enoent', as open_port/2 does.
 -spec find(string()) -> file:filename().

@@ -28,21 +28,21 @@ socket_numbers(Family, Type, Protocol) when Type =/= undefined ->
 %% The commands that would be tried.
 -spec commands([procket:open_opt() | term()]) -> [procket_command:command()].
 commands(Options) ->
-    procket_command:openers(how(Options)).
+    #{exec := Prefixes} = How = how(Options),
+    [procket_command:opener(Prefix, How) || Prefix <- Prefixes].
 
 %% Each command in turn: the next one only where the one before it was not allowed, or not there.
 
 -spec open(open | dev, term(), how()) -> {ok, procket:fd()} | {error, procket:posix()}.
-open(Function, Request, How) ->
-    Commands = procket_command:openers(How),
-    try_commands(Commands, {error, enoent}, fun(Command) -> run(Command, Function, Request, How) end).
+open(Function, Request, #{exec := Prefixes} = How) ->
+    try_each(Prefixes, {error, enoent}, fun(Prefix) -> run(procket_command:opener(Prefix, How), Function, Request, How) end).
 
-try_commands([], Refused, _Run) ->
+try_each([], Refused, _Run) ->
     Refused;
-try_commands([Command | Commands], Before, Run) ->
-    case Run(Command) of
+try_each([Prefix | Prefixes], Before, Run) ->
+    case Run(Prefix) of
         {error, Reason} when Reason =:= eacces; Reason =:= eperm; Reason =:= enoent ->
-            try_commands(Commands, refusal(Before, {error, Reason}), Run);
+            try_each(Prefixes, refusal(Before, {error, Reason}), Run);
         Result ->
             Result
     end.
@@ -78,7 +78,7 @@ fd({error, _} = Error) -> Error.
 
 -spec how([term()]) -> how().
 how(Options) ->
-    maps:map(fun how_value/2, maps:merge(#{exec => ["", "sudo"]}, proplists:to_map(chosen([exec, progname, pipe], Options)))).
+    maps:merge(#{exec => ["", "sudo"]}, maps:map(fun how_value/2, proplists:to_map(chosen([exec, progname, pipe], Options)))).
 
 %% The first of each, as proplists:get_value/2 has it.
 chosen(Keys, Options) ->
