@@ -36,14 +36,15 @@ public struct FrameBuffer: ~Copyable {
     memory.deallocate()
   }
 
-  /// Lets `read` put bytes into the room that is left. Frames that were given out before are overwritten.
-  public mutating func fill<R, E: Error>(
-    _ read: (UnsafeMutableRawBufferPointer) throws(E) -> (count: Int, R)
-  ) throws(E) -> (count: Int, R) {
+  /// Lets `read` put bytes into the room that is left, and say how many. Frames that were given out before are overwritten.
+  @discardableResult
+  public mutating func fill<E: Error>(
+    _ read: (UnsafeMutableRawBufferPointer) throws(E) -> Int
+  ) throws(E) -> Int {
     makeRoom()
-    let result = try read(UnsafeMutableRawBufferPointer(rebasing: memory[end...]))
-    end += max(0, min(result.count, memory.count - end))
-    return result
+    let count = try read(UnsafeMutableRawBufferPointer(rebasing: memory[end...]))
+    end += max(0, min(count, memory.count - end))
+    return count
   }
 
   /// The next whole frame and where it starts in the stream; it stays valid until the next ``fill(_:)``.

@@ -31,13 +31,15 @@ struct Intake: ~Copyable {
 
   private mutating func readSome(from fd: CInt) throws(Errno) -> Int {
     guard rights == .taken else {
-      return try buffer.fill { (room) throws(Errno) in (try Files.read(fd, into: room), ()) }.count
+      return try buffer.fill { (room) throws(Errno) in try Files.read(fd, into: room) }
     }
     control.reset()
     var address = AddressBuffer(room: 0)
-    let (count, flags) = try buffer.fill { (room) throws(Errno) in
-      let (count, flags) = try Messages.receive(fd, into: room, flags: 0, control: &control, address: &address)
-      return (count, flags)
+    var flags: CInt = 0
+    let count = try buffer.fill { (room) throws(Errno) in
+      let received = try Messages.receive(fd, into: room, flags: 0, control: &control, address: &address)
+      flags = received.flags
+      return received.count
     }
     // A read ends behind a message with descriptors, so they belong to the last frame that has begun.
     let lost = flags & CInt(MSG_CTRUNC) != 0

@@ -11,11 +11,11 @@ import Testing
     var rest = bytes[...]
     var frames: [(frame: [UInt8], position: Int)] = []
     while !rest.isEmpty {
-      _ = buffer.fill { room in
+      buffer.fill { room in
         let piece = rest.prefix(min(size, room.count))
         room.copyBytes(from: piece)
         rest = rest.dropFirst(piece.count)
-        return (piece.count, ())
+        return piece.count
       }
       while let (frame, position) = try buffer.next() { frames.append((Array(frame), position)) }
     }
@@ -52,9 +52,9 @@ import Testing
     let stream = framed(3, 1) + framed(4, 2)
     var filled = 0
     for (length, expected) in [(1, 0), (2, 0), (5, 0), (6, 5), (7, 5), (11, 5)] {
-      _ = buffer.fill { room in
+      buffer.fill { room in
         room.copyBytes(from: stream[filled..<length])
-        return (length - filled, ())
+        return length - filled
       }
       filled = length
       #expect(buffer.lastBegun == expected, "\(length)")

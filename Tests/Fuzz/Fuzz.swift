@@ -33,9 +33,9 @@ enum Fuzz {
     while !rest.isEmpty {
       let chunk = rest.prefix(1 + Int(rest[rest.startIndex]) * 7)
       rest = rest.dropFirst(chunk.count)
-      _ = frames.fill { room in
+      frames.fill { room in
         room.copyMemory(from: UnsafeRawBufferPointer(rebasing: chunk.prefix(room.count)))
-        return (min(chunk.count, room.count), ())
+        return min(chunk.count, room.count)
       }
       _ = frames.lastBegun
       do {

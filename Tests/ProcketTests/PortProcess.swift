@@ -60,7 +60,7 @@ final class PortProcess {
     while true {
       if let (frame, _) = (try? frames.next()) ?? nil { return Array(frame) }
       let number = output.number
-      let (count, _) = try frames.fill { (room) throws(Errno) in (try Files.read(number, into: room), ()) }
+      let count = try frames.fill { (room) throws(Errno) in try Files.read(number, into: room) }
       if count == 0 { return nil }
     }
   }
