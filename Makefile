@@ -90,8 +90,9 @@ uninstall:
 	@scripts/install remove
 
 bench: build
+	$(SWIFT_BUILD) --product procket-echo
 	$(SWIFT_BUILD) --product procket-flood
-	@erlang/bench/run "$$(swift build -c release --static-swift-stdlib --show-bin-path)/procket-flood"
+	@erlang/bench/run "$$(swift build -c release --static-swift-stdlib --show-bin-path)"
 
 # Everything at full speed, with a fault each second.
 MINUTES = 10

@@ -51,6 +51,8 @@ let package = Package(
     .target(name: "Capture", dependencies: ["CSystem", "SystemCalls"], swiftSettings: strict),
     program,
     .executableTarget(
+      name: "procket-echo", dependencies: ["SystemCalls"], path: "Benchmarks/echo", swiftSettings: strict),
+    .executableTarget(
       name: "procket-flood", dependencies: ["Capture", "CSystem", "SystemCalls"], path: "Benchmarks/flood",
       swiftSettings: strict),
   ] + filter + tests,

@@ -58,6 +58,18 @@ public enum Sockets {
     }
   }
 
+  /// A stream connected to the Unix socket at a path, of fewer bytes than `sun_path` has.
+  public static func connect(toPath path: some Collection<UInt8>) throws(Errno) -> Descriptor {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    guard path.count < MemoryLayout.size(ofValue: address.sun_path) else { throw Errno(rawValue: ENAMETOOLONG) }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }
+    let descriptor = try socket(family: AF_UNIX, type: stream, protocol: 0)
+    let number = descriptor.number
+    try withUnsafeBytes(of: &address) { (bytes) throws(Errno) in try connect(number, to: bytes) }
+    return descriptor
+  }
+
   /// The corresponding C function is `listen`.
   public static func listen(_ fd: CInt, backlog: CInt) throws(Errno) {
     try valueOrErrno { systemListen(fd, backlog) }

@@ -2,7 +2,7 @@
 %% `_build/bench/calls.csv'.
 -module(procket_bench).
 
--export([main/0]).
+-export([main/1]).
 
 -define(RUNS, 5).
 -define(DATAGRAMS, 64).
@@ -10,11 +10,11 @@
 -define(SO_RCVBUF, 8).
 -define(FIONREAD, 16#541b).
 
--spec main() -> no_return().
-main() ->
+-spec main([Echo :: file:filename()]) -> no_return().
+main([Echo]) ->
     ok = io:setopts([{encoding, unicode}]),
     {ok, _} = application:ensure_all_started(procket),
-    Tables = [calls(), datagrams(), opening(), starting(), callers()],
+    Tables = [calls(Echo), datagrams(), opening(), starting(), callers()],
     ok = file:write_file("_build/bench/calls.csv", unicode:characters_to_binary([csv(Table) || Table <- Tables])),
     lists:foreach(fun print/1, Tables),
     print_memory(),
@@ -22,7 +22,8 @@ main() ->
 
 %% A table: its title, and rows of a name, microseconds, and what of the first row that is.
 
-calls() ->
+calls(Echo) ->
+    Lane = echo(Echo),
     Socket = udp(),
     {ok, Foreign} = inet:getfd(Socket),
     {ok, Own} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
@@ -30,6 +31,8 @@ calls() ->
     {ok, InVM} = socket:open(inet, dgram, udp),
     Rows = [
         {"a {packet,2} port that sleeps (cat), round trip", fun() -> cat(Cat) end},
+        {"the least: socket:sendmsg and recv, a program that only answers", fun() -> least(Lane, []) end},
+        {"the same, with a descriptor", fun() -> least(Lane, [rights(Own)]) end},
         {"procket: a call without a descriptor (errno_id)", fun() -> eacces = procket:errno_id(13) end}
     ] ++ lists:append([on(Kind, FD) || {Kind, FD} <- [{"own", Own}, {"foreign", Foreign}]]) ++ [
         {"in the VM: socket:sockname", fun() -> {ok, _} = socket:sockname(InVM) end},
@@ -37,10 +40,37 @@ calls() ->
     ],
     Measured = measure(Rows, 2000),
     true = port_close(Cat),
+    ok = socket:close(Lane),
     ok = gen_udp:close(Socket),
     ok = socket:close(InVM),
     ok = procket:close(Own),
     {"a call, against a port that sleeps", Measured}.
+
+%% What a request and an answer cost when all else costs nothing: a port process that polls, and a caller that polls.
+echo(Program) ->
+    Path = filename:absname("_build/bench/echo.socket"),
+    _ = file:delete(Path),
+    {ok, Listener} = socket:open(local, stream),
+    ok = socket:bind(Listener, #{family => local, path => Path}),
+    ok = socket:listen(Listener),
+    _ = open_port({spawn_executable, Program}, [{args, [Path]}]),
+    {ok, Lane} = socket:accept(Listener, 5000),
+    ok = socket:close(Listener),
+    ok = file:delete(Path),
+    Lane.
+
+least(Lane, Control) ->
+    ok = socket:sendmsg(Lane, #{iov => [<<"a request of 32 bytes, as short.">>], ctrl => Control}),
+    received(Lane).
+
+received(Lane) ->
+    case socket:recv(Lane, 0, [], 0) of
+        {ok, _} -> ok;
+        {error, timeout} -> received(Lane)
+    end.
+
+rights(FD) ->
+    #{level => socket, type => rights, data => <<FD:32/native>>}.
 
 on(Kind, FD) ->
     {ok, Name} = procket:getsockname(FD, <<0:128>>),

@@ -15,11 +15,7 @@ extension Commands {
     guard context.channel.number < 0 else { throw .code(EISCONN) }
     let caller = context.privileges.caller.user
     do throws(Errno) {
-      var address = sockaddr_un()
-      address.sun_family = sa_family_t(AF_UNIX)
-      withUnsafeMutableBytes(of: &address.sun_path) { $0.copyMemory(from: path) }
-      let socket = try Sockets.socket(family: AF_UNIX, type: Sockets.stream, protocol: 0)
-      try withUnsafeBytes(of: &address) { (bytes) throws(Errno) in try Sockets.connect(socket.number, to: bytes) }
+      let socket = try Sockets.connect(toPath: path)
       var user = uid_t.max
       var process = pid_t(-1)
       let number = socket.number
