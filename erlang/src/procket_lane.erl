@@ -143,10 +143,8 @@ result({0, _Result, _Count}, FDs) ->
 answer(Socket, Brings, Misses, Spins, Timeout) ->
     case receive_some(Socket, Brings, 0) of
         {error, timeout} when Spins > 1 ->
-            case erlang:statistics(total_run_queue_lengths) of
-                0 -> answer(Socket, Brings, Misses, Spins - 1, Timeout);
-                _ -> rest(Socket, receive_some(Socket, Brings, Timeout), Timeout)
-            end;
+            _ = nobody_waits(),
+            answer(Socket, Brings, Misses, Spins - 1, Timeout);
         {error, timeout} ->
             ok = atomics:add(Misses, 1, 1),
             rest(Socket, receive_some(Socket, Brings, Timeout), Timeout);
