@@ -5,7 +5,7 @@
 
 all() ->
     [structure, contents, without_pointers, ioctl_writes_through_a_pointer, setsockopt_reads_through_a_pointer,
-     freed_with_its_process, bounded, too_long, unknown_resource, gone_with_the_worker, bad_items, many_resources].
+     freed_with_its_process, bounded, too_long, unknown_resource, gone_with_the_worker, numbers_of_a_later_worker, bad_items, many_resources].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -97,11 +97,20 @@ unknown_resource(_Config) ->
     ?assertEqual({error, enomem}, procket:buf(make_ref())),
     ?assertEqual({error, enomem}, procket:memcpy(make_ref(), <<>>)).
 
+%% A request that was made for a worker which has ended meanwhile goes to the next one: it may not find another's memory there.
+numbers_of_a_later_worker(_Config) ->
+    {ok, _, Old} = procket_call:worker(alloc, [[{ptr, 4} || _ <- lists:seq(1, 1000)]]),
+    Worker = procket_test:os_pid(worker),
+    _ = procket_test:sh_ok("kill -9 " ++ Worker),
+    procket_test:wait_until(fun() -> procket:errno_id(13) =:= eacces andalso procket_test:os_pid(worker) =/= Worker end),
+    {ok, _, [New]} = procket_call:worker(alloc, [[{ptr, 4}]]),
+    ?assert(New > lists:max(Old)).
+
 gone_with_the_worker(_Config) ->
     {ok, _, [A]} = procket:alloc([{ptr, 4}]),
     _ = procket_test:sh_ok("kill -9 " ++ procket_test:os_pid(worker)),
     procket_test:wait_until(fun() -> procket:buf(A) =:= {error, enomem} end),
-    %% The new worker's memory is another's, though the number it is known by may be the same.
+    %% The new worker's memory is another's, and so is the number it is known by.
     {ok, _, [B]} = procket:alloc([{ptr, 4}]),
     ?assertEqual({ok, <<0:32>>}, procket:buf(B)),
     ?assertEqual({error, enomem}, procket:buf(A)).

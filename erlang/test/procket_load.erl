@@ -148,7 +148,8 @@ memory(_) ->
     end),
     receive
         {'DOWN', Monitor, process, Pid, {result, {error, enomem}}} -> {error, epipe};
-        {'DOWN', Monitor, process, Pid, {result, Result}} -> Result
+        {'DOWN', Monitor, process, Pid, {result, Result}} -> Result;
+        {'DOWN', Monitor, process, Pid, Wrong} -> exit(Wrong)
     end.
 
 select(#{fd := FD, name := Name} = State) ->

@@ -9,7 +9,8 @@ struct Memory: ~Copyable {
 
   private var blocks: [Int: UnsafeMutableRawBufferPointer] = [:]
   private var total = 0
-  private var last = 0
+  /// The numbers of a later worker are higher, as it starts later: a request that reaches another one than it was made for finds nothing.
+  private var last = Int(Clock.monotonic())
 
   deinit {
     for block in blocks.values { block.deallocate() }
