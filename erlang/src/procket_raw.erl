@@ -118,6 +118,12 @@ handle_info({Port, {exit_status, _}}, #state{capture = #{port := Port}} = State)
     ended(epipe, State);
 handle_info({'EXIT', Port, _}, #state{capture = #{port := Port}} = State) ->
     ended(epipe, State);
+%% Where its writer was killed, what was to be written is lost.
+handle_info({'EXIT', Pid, _}, #state{requests = Requests} = State) when is_pid(Pid), Requests =/= undefined ->
+    case procket_raw_requests:is_writer(Pid, Requests) of
+        true -> ended(epipe, State);
+        false -> {noreply, State}
+    end;
 handle_info({procket_raw_requests, watch}, #state{capture = undefined} = State) ->
     {noreply, State};
 handle_info({procket_raw_requests, watch}, #state{requests = Requests} = State) ->

@@ -3,7 +3,7 @@
 %% and given up where the capture process hangs.
 -module(procket_raw_requests).
 
--export([new/1, command/3, ask/3, send/3, answered/2, watch/1, refuse/1, close/1]).
+-export([new/1, is_writer/2, command/3, ask/3, send/3, answered/2, watch/1, refuse/1, close/1]).
 
 -export_type([requests/0]).
 
@@ -25,7 +25,12 @@
 %% The requests of the calling process, which owns the port.
 -spec new(port()) -> requests().
 new(Port) ->
-    #{port => Port, writer => spawn_link(fun() -> writer(Port) end), asked => #{}, watched => false}.
+    {ok, Writer} = procket_raw_writer:start_link(Port),
+    #{port => Port, writer => Writer, asked => #{}, watched => false}.
+
+-spec is_writer(pid(), requests()) -> boolean().
+is_writer(Pid, #{writer := Writer}) ->
+    Pid =:= Writer.
 
 %% Tells something that has no answer.
 -spec command(Function :: atom(), Args :: [term()], requests()) -> ok.
@@ -43,7 +48,7 @@ send(Id, Encoded, #{writer := Writer, asked := Asked} = Requests) ->
         {error, Reason} ->
             {error, Reason};
         Frames ->
-            Writer ! {write, Frames},
+            ok = procket_raw_writer:write(Writer, Frames),
             {ok, watched(Requests#{asked := maps:update_with(Id, fun({send, N}) -> {send, N + 1} end, {send, 1}, Asked)})}
     end.
 
@@ -84,7 +89,7 @@ refuse(#{asked := Asked}) ->
 close(#{port := Port, writer := Writer, asked := Asked}) ->
     Patience = case is_pinged(Asked) of true -> 0; false -> ?PATIENCE end,
     Monitor = monitor(process, Writer),
-    Writer ! close,
+    ok = procket_raw_writer:close(Writer),
     receive
         {'DOWN', Monitor, process, Writer, _} -> ok
     after Patience ->
@@ -118,18 +123,8 @@ write(Frame, #{port := Port, writer := Writer}) ->
         true ->
             ok;
         false ->
-            Writer ! {write, [Frame]},
-            ok
+            procket_raw_writer:write(Writer, [Frame])
     catch
         %% That the port has ended is told by a message of its own.
         error:badarg -> ok
-    end.
-
-writer(Port) ->
-    receive
-        {write, Frames} ->
-            lists:foreach(fun(Frame) -> catch port_command(Port, Frame) end, Frames),
-            writer(Port);
-        close ->
-            catch port_close(Port)
     end.

@@ -13,11 +13,16 @@ init_per_suite(Config) -> Config.
 end_per_suite(_Config) ->
     _ = application:stop(procket).
 
+end_per_testcase(_, _Config) ->
+    application:unset_env(procket, timeout).
+
 %% Callers get an answer, and those that come later start it again.
 stops_under_load(_Config) ->
     _ = application:stop(procket),
     procket_test:quiet(fun() ->
         Before = procket_test:open_fds(),
+        %% No answer comes of its limit.
+        application:set_env(procket, timeout, infinity),
         Load = procket_load:start(10),
         [begin timer:sleep(100), _ = application:stop(procket) end || _ <- lists:seq(1, 20)],
         #{wrong := Wrong} = procket_load:stop(Load),
@@ -33,6 +38,9 @@ modules_loaded_twice(_Config) ->
     {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
     {ok, Socket} = gen_udp:open(0, [{fd, FD}, binary]),
+    {ok, RawFD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
+    {ok, Raw} = gen_raw:open({fd, RawFD}, []),
+    Links = process_info(Raw, links),
     Pids = [procket_test:os_pid(Role) || Role <- [worker, opener]],
     ok = procket:select(FD, write),
     receive {procket, FD, ready, write} -> ok end,
@@ -48,5 +56,9 @@ modules_loaded_twice(_Config) ->
     {ok, Client} = gen_udp:open(0),
     ok = gen_udp:send(Client, {127, 0, 0, 1}, Port, <<"x">>),
     receive {udp, Socket, _, _, <<"x">>} -> ok after 5000 -> error(nothing_arrived) end,
+    %% Nothing of a socket of gen_raw is killed because it runs old code.
+    ?assertEqual(Links, process_info(Raw, links)),
+    ?assertMatch({ok, _}, gen_raw:stats(Raw)),
+    ok = gen_raw:close(Raw),
     lists:foreach(fun gen_udp:close/1, [Client, Socket]),
-    ok = procket:close(FD).
+    [ok = procket:close(Open) || Open <- [FD, RawFD]].

@@ -1,0 +1,38 @@
+%% @private
+%% Writes to a capture process however long that takes, so that its socket goes on meanwhile.
+-module(procket_raw_writer).
+-behaviour(gen_server).
+
+-export([start_link/1, write/2, close/1]).
+-export([init/1, handle_call/3, handle_cast/2]).
+
+%% For the calling process, which owns the port.
+-spec start_link(port()) -> {ok, pid()}.
+start_link(Port) ->
+    {ok, _} = gen_server:start_link(?MODULE, Port, []).
+
+-spec write(pid(), Frames :: [binary()]) -> ok.
+write(Writer, Frames) ->
+    gen_server:cast(Writer, {write, Frames}).
+
+%% Closes the port once all is written, and ends.
+-spec close(pid()) -> ok.
+close(Writer) ->
+    gen_server:cast(Writer, close).
+
+-spec init(port()) -> {ok, port()}.
+init(Port) ->
+    {ok, Port}.
+
+-spec handle_call(term(), gen_server:from(), port()) -> {noreply, port()}.
+handle_call(_Request, _From, Port) ->
+    {noreply, Port}.
+
+%% That the port has ended is told to its owner.
+-spec handle_cast({write, [binary()]} | close, port()) -> {noreply, port()} | {stop, normal, port()}.
+handle_cast({write, Frames}, Port) ->
+    lists:foreach(fun(Frame) -> catch port_command(Port, Frame) end, Frames),
+    {noreply, Port};
+handle_cast(close, Port) ->
+    _ = catch port_close(Port),
+    {stop, normal, Port}.
