@@ -7,7 +7,7 @@ all() ->
     [
         order, passive, once, exact_number, number_is_added, number_back_to_passive, timestamps_and_snaplen, directions, any_interface,
         cooked, vlan_tag, loopback_65535, long_list, send_errors, sleeping_receiver, other_messages_do_not_stop_it,
-        interface_down_and_up, interface_removed, removed_while_passive, port_process_dies, dies_while_passive, port_process_stops, closed_while_stopped, owner_dies,
+        interface_down_and_up, interface_removed, removed_while_passive, port_process_dies, writer_dies, dies_while_passive, port_process_stops, closed_while_stopped, owner_dies,
         controlling_process, not_the_owner, close_ends_recv, asker_dies, info, bad_options, no_such_interface, no_rights, idle,
         nothing_is_left_open
     ].
@@ -333,6 +333,16 @@ port_process_dies(_Config) ->
         ?assertEqual([], messages())
     end).
 
+writer_dies(_Config) ->
+    raw_test:with_veth(fun(Name) ->
+        Rx = raw_test:open(Name, "rx0", [{active, true}]),
+        {links, Links} = process_info(Rx, links),
+        [Writer] = [Pid || Pid <- Links, is_pid(Pid), Pid =/= whereis(procket_raw_sup)],
+        exit(Writer, kill),
+        receive {raw_error, Rx, epipe} -> ok after 5000 -> error(no_error) end,
+        receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end
+    end).
+
 dies_while_passive(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0"),
@@ -375,11 +385,12 @@ closed_while_stopped(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0"),
         Capture = raw_test:capture_pid(Rx),
+        [Port] = [P || P <- erlang:ports(), erlang:port_info(P, os_pid) =:= {os_pid, list_to_integer(Capture)}],
         _ = procket_test:sh_ok("kill -STOP " ++ Capture),
         try
             Frames = lists:duplicate(2000, raw_test:frame(1, 1000)),
             {Sender, Monitor} = spawn_monitor(fun() -> exit({sent, gen_raw:send(Rx, Frames)}) end),
-            procket_test:wait_until(fun() -> process_info(Sender, status) =:= {status, waiting} end),
+            procket_test:wait_until(fun() -> erlang:port_info(Port, queue_size) =/= {queue_size, 0} end),
             ?assertEqual(ok, gen_raw:close(Rx)),
             receive {'DOWN', Monitor, process, Sender, {sent, {error, {closed, 0}}}} -> ok after 5000 -> error(hangs) end
         after

@@ -74,7 +74,8 @@ holder_killed(_Config) ->
         ?assertEqual(eacces, procket:errno_id(13)),
         procket_test:lane() =/= Lane
     end),
-    ?assertEqual({{ok, eacces}, []}, on_lane(errno_id, [13], [], false, 5000)).
+    ?assertEqual({{ok, eacces}, []}, on_lane(errno_id, [13], [], false, 5000)),
+    ?assertEqual(0, ets:info(procket_lane, size)).
 
 %% A caller that has waited for too long leaves an answer behind, which nobody else may take for its own.
 holder_gave_up(_Config) ->

@@ -93,7 +93,9 @@ sockets_outlive_the_port_process(_Config) ->
     {ok, FD} = procket:open(0, [{protocol, udp}]),
     {ok, <<_:16, Port:16, _/binary>>} = procket:getsockname(FD, <<0:128>>),
     {ok, Server} = gen_udp:open(0, [{fd, FD}, binary]),
+    Servers = [procket_test:server(Role) || Role <- [worker, opener]],
     [_ = procket_test:sh_ok("kill -9 " ++ procket_test:os_pid(Role)) || Role <- [worker, opener]],
+    [procket_test:wait_until(fun() -> not is_process_alive(Pid) end) || Pid <- Servers],
     {ok, Client} = gen_udp:open(0),
     ok = gen_udp:send(Client, {127, 0, 0, 1}, Port, <<"x">>),
     receive {udp, Server, _, _, <<"x">>} -> ok after 5000 -> error(nothing_arrived) end,
@@ -135,8 +137,12 @@ late_answer_leaves_no_descriptor(_Config) ->
         application:set_env(procket, timeout, 5000)
     end).
 
-%% Runs something while the worker is stopped; afterwards as many descriptors are open as before.
+%% Runs something while the worker is stopped, over the lane and through the server; afterwards as many descriptors are open as before.
 stopped_worker(Fun) ->
+    stopped_worker_once(Fun),
+    overload_SUITE:with_lane_taken(fun(_Server) -> stopped_worker_once(Fun) end).
+
+stopped_worker_once(Fun) ->
     {ok, FD} = procket:socket(inet, dgram, udp),
     ok = procket:close(FD),
     Worker = procket_test:os_pid(worker),
