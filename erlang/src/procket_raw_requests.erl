@@ -25,7 +25,7 @@
 %% The requests of the calling process, which owns the port.
 -spec new(port()) -> requests().
 new(Port) ->
-    {ok, Writer} = procket_raw_writer:start_link(Port),
+    {ok, Writer} = gen_server:start_link(procket_raw_writer, Port, []),
     #{port => Port, writer => Writer, asked => #{}, watched => false}.
 
 -spec is_writer(pid(), requests()) -> boolean().

@@ -3,13 +3,8 @@
 -module(procket_raw_writer).
 -behaviour(gen_server).
 
--export([start_link/1, write/2, close/1]).
+-export([write/2, close/1]).
 -export([init/1, handle_call/3, handle_cast/2]).
-
-%% For the calling process, which owns the port.
--spec start_link(port()) -> {ok, pid()}.
-start_link(Port) ->
-    {ok, _} = gen_server:start_link(?MODULE, Port, []).
 
 -spec write(pid(), Frames :: [binary()]) -> ok.
 write(Writer, Frames) ->

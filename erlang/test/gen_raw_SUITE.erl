@@ -336,12 +336,15 @@ port_process_dies(_Config) ->
 writer_dies(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, true}]),
-        {links, Links} = process_info(Rx, links),
-        [Writer] = [Pid || Pid <- Links, is_pid(Pid), Pid =/= whereis(procket_raw_sup)],
-        exit(Writer, kill),
+        exit(writer(Rx), kill),
         receive {raw_error, Rx, epipe} -> ok after 5000 -> error(no_error) end,
         receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end
     end).
+
+writer(Socket) ->
+    {links, Links} = process_info(Socket, links),
+    [Writer] = [Pid || Pid <- Links, is_pid(Pid), Pid =/= whereis(procket_raw_sup)],
+    Writer.
 
 dies_while_passive(_Config) ->
     raw_test:with_veth(fun(Name) ->
@@ -385,14 +388,14 @@ closed_while_stopped(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0"),
         Capture = raw_test:capture_pid(Rx),
-        [Port] = [P || P <- erlang:ports(), erlang:port_info(P, os_pid) =:= {os_pid, list_to_integer(Capture)}],
         _ = procket_test:sh_ok("kill -STOP " ++ Capture),
         try
             Frames = lists:duplicate(2000, raw_test:frame(1, 1000)),
-            {Sender, Monitor} = spawn_monitor(fun() -> exit({sent, gen_raw:send(Rx, Frames)}) end),
-            procket_test:wait_until(fun() -> erlang:port_info(Port, queue_size) =/= {queue_size, 0} end),
+            Senders = [spawn_monitor(fun() -> exit({sent, gen_raw:send(Rx, Frames)}) end) || _ <- lists:seq(1, 10)],
+            Writer = writer(Rx),
+            procket_test:wait_until(fun() -> process_info(Writer, status) =:= {status, suspended} end),
             ?assertEqual(ok, gen_raw:close(Rx)),
-            receive {'DOWN', Monitor, process, Sender, {sent, {error, {closed, 0}}}} -> ok after 5000 -> error(hangs) end
+            [receive {'DOWN', Monitor, process, _, End} -> ?assertEqual({sent, {error, {closed, 0}}}, End) after 5000 -> error(hangs) end || {_, Monitor} <- Senders]
         after
             procket_test:sh("kill -CONT " ++ Capture)
         end,
