@@ -24,6 +24,9 @@ public struct PollSet: ~Copyable {
   /// Whether the last poll found something there.
   public subscript(index: Int) -> Bool { entries[index].revents != 0 }
 
+  /// Whether it found any of these events.
+  public subscript(index: Int, events: CInt) -> Bool { CInt(entries[index].revents) & events != 0 }
+
   /// Waits for so many milliseconds, -1 is for ever; whether anything has come. The corresponding C function is `poll`.
   public mutating func poll(timeout: CInt) throws(Errno) -> Bool {
     let (base, count) = (entries.baseAddress, nfds_t(entries.count))

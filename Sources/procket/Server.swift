@@ -91,13 +91,13 @@ struct Server: ~Copyable {
 
   private mutating func readInput() throws(Errno) -> Bool {
     if try stdin.read(from: Self.input) == false { return false }
-    while let frame = Self.next(&stdin) { try serve(frame, stdin.takeDescriptors(of: frame), .output) }
+    while let frame = Self.next(&stdin) { try receive(frame, stdin.takeDescriptors(of: frame), .output) }
     return true
   }
 
   private mutating func readChannel() throws(Errno) -> Bool {
     if try channel.read(from: context.channel.number) == false { return false }
-    while let frame = Self.next(&channel) { try serve(frame, channel.takeDescriptors(of: frame), .output) }
+    while let frame = Self.next(&channel) { try receive(frame, channel.takeDescriptors(of: frame), .output) }
     return true
   }
 
@@ -107,7 +107,7 @@ struct Server: ~Copyable {
     try context.lane.ready()
     while let frame = context.lane.next() {
       served = true
-      try serve(frame, context.lane.takeDescriptors(of: frame), .lane)
+      try receive(frame, context.lane.takeDescriptors(of: frame), .lane)
     }
     return served
   }
@@ -117,11 +117,17 @@ struct Server: ~Copyable {
     (try? intake.next()) ?? nil
   }
 
-  /// Answers one frame.
-  private mutating func serve(
+  private mutating func receive(
     _ frame: Intake.Frame, _ descriptors: consuming Descriptors, _ way: Way
   ) throws(Errno) {
     context.counters.received += frame.bytes.count
+    try serve(frame, descriptors, way)
+  }
+
+  /// Answers one frame, or what came in several.
+  private mutating func serve(
+    _ frame: Intake.Frame, _ descriptors: consuming Descriptors, _ way: Way
+  ) throws(Errno) {
     guard let request = Request(frame.bytes, otherwise: &context.answer) else {
       return try send(id: nil, Descriptors(), way)
     }

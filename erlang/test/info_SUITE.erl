@@ -35,6 +35,11 @@ worker_and_opener(_Config) ->
     ok = procket:close(FD),
     [?assertEqual(eacces, procket:errno_id(13)) || _ <- lists:seq(1, 100)],
     ?assertEqual({error, ebadf}, procket:getsockname(9999, <<>>)),
+    [#{received := Short}] = info(worker),
+    {error, einval} = with_null(fun(Null) -> procket:bind(Null, binary:copy(<<1>>, 100_000)) end),
+    [#{received := Long}] = info(worker),
+    %% Each byte once, also of what came in parts.
+    ?assert(Long - Short > 100_000 andalso Long - Short < 110_000, Long - Short),
     {error, enotsock} = with_null(fun(Null) -> procket:getsockname(Null, <<>>) end),
     [Opener] = info(opener),
     [Worker] = info(worker),
@@ -42,7 +47,7 @@ worker_and_opener(_Config) ->
     ?assertEqual(procket_test:os_pid(worker), integer_to_list(WorkerPid)),
     ?assert(Calls > 100),
     %% One that is no descriptor does not come so far.
-    ?assertEqual(1, Errors),
+    ?assertEqual(2, Errors),
     ?assert(Received > 100 * 20 andalso Sent > 100 * 20),
     ?assert(Polled + Slept > 0),
     #{command := Command, os_pid := OpenerPid, calls := OpenerCalls, user := User, capabilities := Capabilities} = Opener,

@@ -44,6 +44,7 @@ import SystemCalls
     /// More packets are let gather, until this time.
     private var isGathering = false
     private var gatheredAt: Int64 = 0
+    private var ready = PollSet(count: 3)
     private var isRemoved = false
     private var isEnded = false
 
@@ -55,20 +56,19 @@ import SystemCalls
     /// Returns when stdin ends; throws where stdout fails.
     mutating func run() throws(Errno) {
       while true {
-        var entries = [
-          pollfd(fd: Self.input, events: Int16(POLLIN), revents: 0),
-          pollfd(fd: watched(), events: Int16(truncatingIfNeeded: interest), revents: 0),
-          pollfd(fd: isEnded ? -1 : changes.number, events: Int16(POLLIN), revents: 0),
-        ]
-        let ready = try valueOrErrno { poll(&entries, nfds_t(entries.count), timeout()) }
-        if entries[2].revents != 0 { noticeChanges() }
-        if entries[1].revents & Int16(POLLERR | POLLNVAL) != 0 { noticeError() }
-        if entries[1].revents & Int16(POLLOUT) != 0 { try resumeSending() }
-        if entries[0].revents != 0, try readInput() == false { return }
+        let (source, wanted) = (watched(), interest)
+        ready.set(0, Self.input, CInt(POLLIN))
+        ready.set(1, source, wanted)
+        ready.set(2, isEnded ? -1 : changes.number, CInt(POLLIN))
+        let came = try ready.poll(timeout: timeout())
+        if ready[2] { noticeChanges() }
+        if ready[1, CInt(POLLERR | POLLNVAL)] { noticeError() }
+        if ready[1, CInt(POLLOUT)] { try resumeSending() }
+        if ready[0], try readInput() == false { return }
         let gathered = isGathering && Clock.monotonic() >= gatheredAt
         if gathered { isGathering = false }
-        if entries[1].revents != 0 || held != nil || hasUnread || !notices.isEmpty || gathered { receive() }
-        if ready == 0, isRemoved, !gathered { end(Errno(rawValue: ENODEV)) }
+        if ready[1] || held != nil || hasUnread || !notices.isEmpty || gathered { receive() }
+        if !came, isRemoved, !gathered { end(Errno(rawValue: ENODEV)) }
         try flush()
       }
     }
@@ -93,11 +93,11 @@ import SystemCalls
       }
     }
 
-    private var interest: Int32 {
-      var events: Int32 = 0
-      if held == nil, notices.isEmpty, !isGathering { events |= POLLIN }
-      if injector.isWaiting { events |= POLLOUT }
-      return events
+    private var interest: CInt {
+      var events = 0
+      if held == nil, notices.isEmpty, !isGathering { events |= Int(POLLIN) }
+      if injector.isWaiting { events |= Int(POLLOUT) }
+      return CInt(events)
     }
 
     // What comes
