@@ -56,13 +56,7 @@ close(#{key := Key, socket := Socket}) ->
     free(Key).
 
 free(Key) ->
-    try
-        true = ets:delete(?TABLE, Key),
-        ok
-    catch
-        %% The application is stopping, and the table has gone.
-        error:badarg -> ok
-    end.
+    procket_table:delete(?TABLE, Key).
 
 -spec is_taken_by(pid(), lane()) -> boolean().
 is_taken_by(Pid, #{key := Key, server := Server}) ->

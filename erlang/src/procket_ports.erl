@@ -49,13 +49,7 @@ captures(#{server := Socket} = Handle) ->
 %% Called by a port server, or a socket of `gen_raw', when its port process has ended.
 -spec gone(key() | capture()) -> ok.
 gone(Key) ->
-    try
-        true = ets:delete(?TABLE, Key),
-        ok
-    catch
-        %% The application is stopping, and the table has gone.
-        error:badarg -> ok
-    end.
+    procket_table:delete(?TABLE, Key).
 
 start(Key) ->
     case application:ensure_all_started(procket) of

@@ -98,6 +98,11 @@ all_is_well(FD) ->
     _ = procket_test:lane(),
     ok.
 
+another_is_well() ->
+    {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
+    all_is_well(FD),
+    ok = procket:close(FD).
+
 no_messages() ->
     receive Message -> error({left_over, Message}) after 100 -> ok end.
 
@@ -120,9 +125,7 @@ killed_in_every_call(_Config) ->
         [procket:close(New) || {_, {ok, New}} <- Answers, is_integer(New)],
         receive {procket, FD, error, epipe} -> ok after 10_000 -> error(not_told) end,
         %% Only what was made after all can have happened to the socket; another one is as good as new.
-        {ok, Other} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
-        all_is_well(Other),
-        ok = procket:close(Other),
+        another_is_well(),
         procket_test:counts_settle(Before),
         no_messages()
     end).
@@ -146,9 +149,7 @@ stopped_in_every_call(_Config) ->
             signal("KILL", Pids)
         end,
         %% FD may have been connected by a call that was made after all.
-        {ok, Other} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
-        all_is_well(Other),
-        ok = procket:close(Other),
+        another_is_well(),
         procket_test:counts_settle(Before),
         no_messages()
     end).
