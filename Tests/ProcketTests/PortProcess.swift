@@ -4,6 +4,8 @@ import SystemCalls
 /// The executable, started and spoken to as the BEAM does.
 final class PortProcess {
   let pid: pid_t
+  /// Whether `pid` is still its number.
+  private var runs: Bool
   private var input: Descriptor?
   private let output: Descriptor
   private var frames = FrameBuffer()
@@ -29,6 +31,7 @@ final class PortProcess {
     input = Descriptor(owning: toChild[1])
     output = Descriptor(owning: fromChild[0])
     pid = child
+    runs = failure == 0
     guard failure == 0 else { throw Errno(rawValue: failure) }
   }
 
@@ -36,7 +39,7 @@ final class PortProcess {
   private static var directory: String {
     var directory = (try? readLink("/proc/self/exe")) ?? ""
     // The tests of Linux are an executable in the directory of products, or loaded by one from the toolchain.
-    for argument in CommandLine.arguments where argument.contains(".build") { directory = argument }
+    for argument in CommandLine.arguments where argument.contains(".xctest") { directory = argument }
     return directory.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/"
   }
 
@@ -83,10 +86,12 @@ final class PortProcess {
     var status: CInt = 0
     let child = pid
     try valueOrErrno { waitpid(child, &status, 0) }
+    runs = false
     return status & 0x7f == 0 ? (status >> 8) & 0xff : -(status & 0x7f)
   }
 
   deinit {
+    guard runs else { return }
     kill(pid, SIGKILL)
     waitpid(pid, nil, 0)
   }
