@@ -21,10 +21,11 @@ start(Callers) ->
     Begun = counters:new(length(Kinds), [write_concurrency]),
     #{callers => [spawn_monitor(fun() -> caller(Begun) end) || _ <- lists:seq(1, Callers)], begun => Begun, kinds => Kinds}.
 
-%% Stops them once each has the answer to its call: how many calls of each kind were begun, how they ended, and what was wrong.
+%% Stops them once each has the answer to its call, within a minute: how many calls of each kind were begun, how they ended, and what was wrong.
 stop(#{callers := Callers, begun := Begun, kinds := Kinds}) ->
     [Pid ! stop || {Pid, _} <- Callers],
-    Ends = [receive {'DOWN', Monitor, process, Pid, End} -> End after 60_000 -> {no_answer, Pid, process_info(Pid, current_stacktrace)} end || {Pid, Monitor} <- Callers],
+    Deadline = erlang:monotonic_time(millisecond) + 60_000,
+    Ends = [receive {'DOWN', Monitor, process, Pid, End} -> End after max(0, Deadline - erlang:monotonic_time(millisecond)) -> {no_answer, Pid, process_info(Pid, current_stacktrace)} end || {Pid, Monitor} <- Callers],
     Outcomes = lists:foldl(fun add/2, #{}, [Results || {done, Results} <- Ends]),
     #{
         begun => maps:from_list([{Kind, counters:get(Begun, N)} || {N, Kind} <- lists:zip(lists:seq(1, length(Kinds)), Kinds)]),
