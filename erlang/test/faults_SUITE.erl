@@ -193,14 +193,18 @@ killed_under_load(_Config) ->
             Kills, lists:sum(maps:values(Begun)), lists:sum([N || {{_, R}, N} <- maps:to_list(Outcomes), R =/= ok]), Outcomes]))}
     end).
 
-kill_some(0) -> ok;
-kill_some(Kills) ->
+kill_some(Kills) -> kill_some(Kills, 1000).
+
+%% Where nobody gets an answer, nobody starts another.
+kill_some(0, _Tries) -> ok;
+kill_some(_Kills, 0) -> error(nothing_to_kill);
+kill_some(Kills, Tries) ->
     timer:sleep(20 + rand:uniform(60)),
     case procket_test:os_pids(lists:nth(rand:uniform(3), [worker, opener, capture])) of
-        [] -> kill_some(Kills);
+        [] -> kill_some(Kills, Tries - 1);
         [Pid | _] ->
             _ = procket_test:sh(["kill -9 ", Pid]),
-            kill_some(Kills - 1)
+            kill_some(Kills - 1, 1000)
     end.
 
 %% The port process ends between an answer and the word of its caller that it has the descriptor: that stays open.
