@@ -15,6 +15,8 @@ main([Minutes]) ->
     faults(erlang:monotonic_time(second) + 10, 0, quiet),
     #{wrong := []} = procket_load:stop(Warm),
     ok = all_work(),
+    %% To look makes atoms, the first time.
+    _ = counts(),
     Before = counts(),
     io:format("before: ~0tp~n", [Before]),
     Load = procket_load:start(?CALLERS),
