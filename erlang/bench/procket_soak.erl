@@ -80,12 +80,15 @@ one_of(List) ->
     lists:nth(rand:uniform(length(List)), List).
 
 fault(Role, kill) ->
-    signal(Role, "KILL");
+    signal("KILL", procket_test:os_pids(Role));
 fault(Role, stop) ->
-    signal(Role, "STOP"),
+    Pids = procket_test:os_pids(Role),
+    signal("STOP", Pids),
     timer:sleep(300),
-    signal(Role, "CONT").
+    %% Also those whose port was closed meanwhile.
+    signal("CONT", Pids).
 
-signal(Role, Signal) ->
-    _ = [procket_test:sh(["kill -", Signal, " ", Pid]) || Pid <- procket_test:os_pids(Role)],
+%% One that has ended by itself is no fault.
+signal(Signal, Pids) ->
+    _ = [procket_test:sh(["kill -", Signal, " ", Pid]) || Pid <- Pids],
     ok.
