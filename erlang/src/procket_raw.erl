@@ -30,15 +30,20 @@
 open(Options, Owner) ->
     case application:ensure_all_started(procket) of
         {ok, _} ->
-            {ok, Pid} = procket_raw_sup:start_socket(Options, Owner),
-            try gen_server:call(Pid, open, infinity) of
-                ok -> {ok, Pid};
-                {error, _} = Error -> Error
-            catch
-                exit:_ -> {error, epipe}
+            case procket_raw_sup:start_socket(Options, Owner) of
+                {ok, Pid} -> opened(Pid);
+                {error, _} -> {error, epipe}
             end;
         {error, _} ->
             {error, enoexec}
+    end.
+
+opened(Pid) ->
+    try gen_server:call(Pid, open, infinity) of
+        ok -> {ok, Pid};
+        {error, _} = Error -> Error
+    catch
+        exit:_ -> {error, epipe}
     end.
 
 %% A descriptor was closed by procket:close/1.

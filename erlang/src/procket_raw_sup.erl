@@ -15,9 +15,12 @@ start_link() ->
 
 -spec start_socket(procket_raw_options:options(), Owner :: pid()) -> {ok, pid()} | {error, term()}.
 start_socket(Options, Owner) ->
-    case supervisor:start_child(?MODULE, [Options, Owner]) of
+    try supervisor:start_child(?MODULE, [Options, Owner]) of
         {ok, Pid} when is_pid(Pid) -> {ok, Pid};
         {error, Reason} -> {error, Reason}
+    catch
+        %% The application is stopping.
+        exit:Reason -> {error, Reason}
     end.
 
 %% The calling socket captures from this descriptor, as long as it lives. Those that have ended are forgotten.
