@@ -91,7 +91,8 @@ child(Port) ->
                         [Role | _] -> [{Pid, Role}];
                         [] -> []
                     end;
-                {error, _} ->
+                %% It is ending, or has ended.
+                {error, Reason} when Reason =:= esrch; Reason =:= enoent ->
                     []
             end;
         _ ->
