@@ -305,11 +305,6 @@ call(Socket, Request) ->
     call(Socket, Request, procket_call:timeout()).
 
 call(Socket, Request, Timeout) when is_pid(Socket) ->
-    try
-        gen_server:call(Socket, Request, Timeout)
-    catch
-        exit:{timeout, _} -> {error, etimedout};
-        exit:_ -> {error, closed}
-    end;
+    procket_raw:call(Socket, Request, Timeout);
 call(Socket, _Request, _Timeout) ->
     procket_error:badarg({socket, Socket}).

@@ -54,12 +54,7 @@ counters(_Key, #{server := Server}) ->
     end.
 
 ask(Socket, Request) ->
-    try
-        gen_server:call(Socket, Request, ?PATIENCE)
-    catch
-        exit:{timeout, _} -> {error, etimedout};
-        exit:_ -> {error, closed}
-    end.
+    procket_raw:call(Socket, Request, ?PATIENCE).
 
 %% What proc(5) says.
 of_process(OsPid) ->

@@ -6,7 +6,7 @@
 -module(procket_raw).
 -behaviour(gen_server).
 
--export([open/2, closed/1]).
+-export([open/2, call/3, closed/1]).
 -export([start_link/2, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% What may be on the way from the kernel to the owner, in bytes of the wire.
@@ -44,6 +44,16 @@ opened(Pid) ->
         {error, _} = Error -> Error
     catch
         exit:_ -> {error, epipe}
+    end.
+
+%% Asks a socket, on any node. `Timeout' in milliseconds.
+-spec call(pid(), Request :: term(), timeout()) -> term().
+call(Socket, Request, Timeout) ->
+    try
+        gen_server:call(Socket, Request, Timeout)
+    catch
+        exit:{timeout, _} -> {error, etimedout};
+        exit:_ -> {error, closed}
     end.
 
 %% A descriptor was closed by procket:close/1.

@@ -96,10 +96,9 @@ begin_capture(Port, Options, Program, Credit) ->
 %% What is asked of the capture process before it sends packets.
 request(Port, Function, Args) ->
     Id = make_ref(),
-    try port_command(Port, term_to_binary({Id, Function, Args})) of
-        true -> await(Port, Id)
-    catch
-        error:badarg -> {error, epipe}
+    case procket_start:command(Port, term_to_binary({Id, Function, Args})) of
+        ok -> await(Port, Id);
+        {error, _} = Error -> Error
     end.
 
 await(Port, Id) ->
