@@ -49,6 +49,8 @@ import CSystem
         guard error.rawValue == EEXIST else { throw error }
         try valueOrErrno { epoll_ctl(epoll, EPOLL_CTL_MOD, key.number, &request) }
       }
+      // Several may ask for the same event.
+      remove(event: event)
       watches[last] = Watch(event: event, fd: fd, writing: writing, target: Self.target(of: copy, in: "self"))
       tokens[event] = last
     }

@@ -103,8 +103,15 @@ filter(FD, Instructions) when is_list(Instructions), length(Instructions) =< 16#
     Padding = procket:wordalign(2),
     %% struct sock_fprog
     case procket:alloc([<<(length(Instructions)):16/native, 0:(Padding * 8)>>, {ptr, Program}]) of
-        {ok, Fprog, [_]} -> procket:setsockopt(FD, ?SOL_SOCKET, ?SO_ATTACH_FILTER, Fprog);
-        {error, _} = Error -> Error
+        {ok, Fprog, [Memory]} ->
+            try
+                %% The kernel copies the program.
+                procket:setsockopt(FD, ?SOL_SOCKET, ?SO_ATTACH_FILTER, Fprog)
+            after
+                procket:free(Memory)
+            end;
+        {error, _} = Error ->
+            Error
     end.
 
 %% @doc Takes a filter away. `{error, enoent}': there is none.
@@ -199,7 +206,10 @@ macaddress(FD, Interface) ->
 %% '''
 -spec arplookup(inet:ip4_address() | string()) -> mac() | false.
 arplookup(IP) when is_tuple(IP) ->
-    arplookup(inet:ntoa(IP));
+    case inet:ntoa(IP) of
+        {error, einval} -> procket_error:badarg({ip, IP});
+        Address -> arplookup(Address)
+    end;
 arplookup(IP) ->
     %% IP address, HW type, Flags, HW address, Mask, Device. A flag of 2 says that the address is known.
     Known = [MAC || [Address, _, "0x" ++ Flags, MAC | _] <- table("/proc/net/arp"), Address =:= IP, list_to_integer(Flags, 16) band 2 =/= 0],

@@ -32,7 +32,7 @@
 -export([read/2, write/2, writev/2]).
 -export([setsockopt/4, getsockopt/4, ioctl/3, set_sock_nonblock/1, setns/1, setns/2]).
 -export([call/1]).
--export([alloc/1, buf/1, memcpy/2]).
+-export([alloc/1, buf/1, memcpy/2, free/1]).
 -export([select/2, select_stop/1]).
 -export([socket_level/0, socket_level/1, socket_optname/0, socket_optname/1, socket_protocol/0, socket_protocol/1]).
 -export([family/1, sockaddr_common/2, unix_path_max/0, errno_id/1]).
@@ -533,15 +533,15 @@ call(Calls) when is_list(Calls) ->
 
 %% @doc A structure with pointers in it, for {@link ioctl/3} and {@link setsockopt/4}.
 %%
-%% Each `{ptr, Size}' becomes a pointer to so many zero bytes, each `{ptr, Binary}' one to a copy of it; there is a resource for each, in
-%% order. The memory is the worker's: it is freed when the calling process ends, whether or not anyone still holds the resource.
-%% `{error, enomem}': more than 64 MiB in all.
+%% Each `{ptr, Size}' becomes a pointer to `Size' zero bytes, each `{ptr, Binary}' one to a copy of it; there is a resource for each, in
+%% order. The memory is the worker's. {@link free/1} frees it, and so does the end of the calling process, even if another process holds
+%% the resource. `{error, enomem}': more than 64 MiB in all.
 %%
 %% ```
 %% {ok, Struct, [Filter]} = procket:alloc([<<Length:16/native, 0:48>>, {ptr, Instructions}]).
 %% '''
 -spec alloc([binary() | {ptr, size_t() | binary()}]) -> {ok, Struct :: binary(), [resource()]} | {error, posix()}.
-alloc(Items) when is_list(Items) ->
+alloc(Items) ->
     procket_memory:alloc(Items).
 
 %% @doc What the memory of a resource holds. `{error, enomem}': it has been freed, or the worker has ended.
@@ -560,6 +560,18 @@ buf(Resource) when is_reference(Resource) ->
 -spec memcpy(resource(), Data :: binary()) -> ok | {error, posix()}.
 memcpy(Resource, Data) when is_reference(Resource), is_binary(Data) ->
     procket_memory:memcpy(Resource, Data).
+
+%% @doc Frees the memory of a resource. Structures that point to it must not be used any more.
+%% `{error, enomem}': it has been freed already.
+%%
+%% ```
+%% {ok, _Pointer, [Memory]} = procket:alloc([{ptr, 8}]),
+%% ok = procket:free(Memory),
+%% {error, enomem} = procket:buf(Memory).
+%% '''
+-spec free(resource()) -> ok | {error, posix()}.
+free(Resource) when is_reference(Resource) ->
+    procket_memory:free(Resource).
 
 %% @doc Asks for one message to the calling process when a descriptor becomes readable or writable.
 %%

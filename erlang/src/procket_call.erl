@@ -2,7 +2,7 @@
 %% The caller's side of a call to a port process: over the lane where it is free, else through the server of the port process.
 -module(procket_call).
 
--export([worker/2, worker/3, ask/2, opener/3, with_server/3, with_server/4, run/1, application/2, timeout/0]).
+-export([worker/2, worker/3, ask/2, tell/2, opener/3, with_server/3, request/3, response/2, run/1, application/2, timeout/0]).
 
 -type result() :: {Result :: term(), [procket:fd()]} | {error, term()}.
 
@@ -32,6 +32,15 @@ ask(Function, Args) ->
         Answer -> Answer
     end.
 
+%% Asks the worker, if there is one, for something whose answer nobody waits for.
+-spec tell(Function :: atom(), Args :: [term()]) -> ok.
+tell(Function, Args) ->
+    case procket_ports:find(worker) of
+        %% No process has this name: the answer is dropped.
+        {ok, #{server := Server}} -> procket_port:submit(Server, make_ref(), {Function, Args, []}, false, infinity);
+        error -> ok
+    end.
+
 %% Calls a function of an opener, which brings one descriptor.
 -spec opener(procket_command:command(), Function :: atom(), Args :: [term()]) -> result().
 opener(Command, Function, Args) ->
@@ -40,13 +49,31 @@ opener(Command, Function, Args) ->
 %% The same with a port process that is not shared.
 -spec with_server(pid(), Function :: atom(), Args :: [term()]) -> result().
 with_server(Server, Function, Args) ->
-    with_server(Server, Function, Args, timeout()).
-
--spec with_server(pid(), Function :: atom(), Args :: [term()], timeout()) -> result().
-with_server(Server, Function, Args, Timeout) ->
-    case through(Server, Function, Args, [], true, deadline(Timeout)) of
+    case through(Server, Function, Args, [], true, deadline(timeout())) of
         unsent -> {error, epipe};
         Result -> Result
+    end.
+
+%% Asks a port process for something that brings no descriptor, without waiting for the answer: {@link response/2}.
+-spec request(pid(), Function :: atom(), Args :: [term()]) -> Id :: reference().
+request(Server, Function, Args) ->
+    Id = monitor(process, Server, [{alias, reply_demonitor}]),
+    ok = procket_port:submit(Server, Id, {Function, Args, []}, false, infinity),
+    Id.
+
+%% What it has answered by a time, in milliseconds of monotonic time.
+-spec response(Id :: reference(), Deadline :: integer()) -> term().
+response(Id, Deadline) ->
+    receive
+        {Id, Result, []} -> Result;
+        {Id, unsent} -> {error, epipe};
+        {'DOWN', Id, process, _, _} -> {error, epipe}
+    after remaining(Deadline) ->
+        true = demonitor(Id, [flush]),
+        receive
+            {Id, Result, []} -> Result
+        after 0 -> {error, etimedout}
+        end
     end.
 
 %% Asks a server of the application. Where it ends meanwhile: `{error, epipe}'.
@@ -60,12 +87,13 @@ application(Server, Request) ->
 
 -spec call(procket_ports:key(), atom(), [term()], [procket:fd()], boolean()) -> result().
 call(Key, Function, Args, FDs, Brings) ->
-    Timeout = timeout(),
-    call(Key, Function, Args, FDs, Brings, Timeout, deadline(Timeout)).
+    call(Key, Function, Args, FDs, Brings, timeout()).
 
-call(Key, Function, Args, FDs, Brings, Timeout, Deadline) ->
+%% The time of a call begins when there is a port process: starting one has a limit of its own.
+call(Key, Function, Args, FDs, Brings, Timeout) ->
     case procket_ports:get(Key) of
         {ok, #{server := Server} = Handle} ->
+            Deadline = deadline(Timeout),
             case on_lane(Handle, Function, Args, FDs, Brings, Timeout) of
                 NotSent when NotSent =:= busy; NotSent =:= unsent ->
                     case through(Server, Function, Args, FDs, Brings, Deadline) of
@@ -73,7 +101,7 @@ call(Key, Function, Args, FDs, Brings, Timeout, Deadline) ->
                             %% Another takes its place.
                             case remaining(Deadline) of
                                 0 -> {error, etimedout};
-                                Left -> call(Key, Function, Args, FDs, Brings, Left, Deadline)
+                                Left -> call(Key, Function, Args, FDs, Brings, Left)
                             end;
                         Result ->
                             Result

@@ -26,10 +26,12 @@
     packets => gen_raw:stats()
 }.
 
+%% No process is spawned for it: it answers even if there is no room for another.
 -spec all() -> [info()].
 all() ->
-    Asked = [{Key, Handle, erpc:send_request(node(), fun() -> counters(Key, Handle) end)} || {Key, Handle} <- procket_ports:all()],
-    lists:append([about(Key, Handle, erpc:receive_response(Request)) || {Key, Handle, Request} <- Asked]).
+    Asked = [{Key, Handle, ask(Key, Handle)} || {Key, Handle} <- procket_ports:all()],
+    Deadline = erlang:monotonic_time(millisecond) + ?PATIENCE,
+    lists:append([about(Key, Handle, answer(Key, Request, Deadline)) || {Key, Handle, Request} <- Asked]).
 
 %% One that has ended meanwhile is none.
 about(_Key, _Handle, ended) -> [];
@@ -39,22 +41,28 @@ role(worker) -> #{role => worker};
 role({opener, Command}) -> #{role => opener, command => procket_command:to_string(Command)};
 role({capture, Socket}) -> #{role => capture, socket => Socket}.
 
-%% What it says itself, if it does in time.
-counters({capture, Socket}, _Handle) ->
-    case ask(Socket, counters) of
-        {ok, Numbers} -> maps:from_list(Numbers ++ [{packets, Packets} || {ok, Packets} <- [ask(Socket, stats)]]);
-        {error, closed} -> ended;
-        {error, _} -> #{}
+ask({capture, Socket}, _Handle) -> [gen_server:send_request(Socket, Request) || Request <- [counters, stats]];
+ask(_Key, #{server := Server}) -> procket_call:request(Server, counters, []).
+
+%% What each says itself, if it does in time.
+answer({capture, _Socket}, Requests, Deadline) ->
+    case [of_socket(Request, Deadline) || Request <- Requests] of
+        [{ok, Numbers}, {ok, Packets}] -> maps:from_list([{packets, Packets} | Numbers]);
+        Answers -> case lists:member({error, closed}, Answers) of true -> ended; false -> #{} end
     end;
-counters(_Key, #{server := Server}) ->
-    case procket_call:with_server(Server, counters, [], ?PATIENCE) of
-        {{ok, Numbers}, []} -> maps:from_list(Numbers);
+answer(_Key, Request, Deadline) ->
+    case procket_call:response(Request, Deadline) of
+        {ok, Numbers} -> maps:from_list(Numbers);
         {error, epipe} -> ended;
         _ -> #{}
     end.
 
-ask(Socket, Request) ->
-    procket_raw:call(Socket, Request, ?PATIENCE).
+of_socket(Request, Deadline) ->
+    case gen_server:receive_response(Request, max(0, Deadline - erlang:monotonic_time(millisecond))) of
+        {reply, Reply} -> Reply;
+        timeout -> {error, etimedout};
+        {error, _} -> {error, closed}
+    end.
 
 %% What proc(5) says.
 of_process(OsPid) ->

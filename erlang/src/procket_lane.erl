@@ -26,8 +26,7 @@
 
 -spec new_table() -> ok.
 new_table() ->
-    ?TABLE = ets:new(?TABLE, [named_table, public, {write_concurrency, true}]),
-    ok.
+    procket_table:new(?TABLE, [{write_concurrency, true}]).
 
 %% The calling server's lane, of the end that its port process has sent.
 -spec open(procket:fd()) -> {ok, lane()} | {error, term()}.

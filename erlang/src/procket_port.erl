@@ -100,8 +100,8 @@ init(Options) ->
     _ = process_flag(trap_exit, true),
     {ok, #state{options = Options}}.
 
--spec handle_call(await, gen_server:from(), #state{}) ->
-    {reply, {ok, handle()}, #state{}}
+-spec handle_call(term(), gen_server:from(), #state{}) ->
+    {reply, {ok, handle()} | {error, einval}, #state{}}
     | {reply, {ok, handle()}, #state{}, {continue, open_lane}}
     | {stop, {shutdown, {posix, atom()}}, {error, atom()}, #state{}}.
 handle_call(await, _From, #state{port = undefined, options = Options} = State) ->
@@ -113,7 +113,9 @@ handle_call(await, _From, #state{port = undefined, options = Options} = State) -
             {stop, {shutdown, {posix, Reason}}, {error, Reason}, State}
     end;
 handle_call(await, _From, State) ->
-    {reply, {ok, handle(State)}, State}.
+    {reply, {ok, handle(State)}, State};
+handle_call(_Request, _From, State) ->
+    {reply, {error, einval}, State}.
 
 %% One who serves a single call needs no lane.
 -spec handle_continue(open_lane, #state{}) -> {noreply, #state{}}.
@@ -133,7 +135,7 @@ handle_cast({replace_lane, Pid}, #state{lane = #{} = Lane} = State) ->
         false ->
             {noreply, State}
     end;
-handle_cast({replace_lane, _Pid}, State) ->
+handle_cast(_Message, State) ->
     {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.

@@ -4,8 +4,8 @@
 -module(procket_ports).
 -behaviour(gen_server).
 
--export([get/1, all/0, ready/2, captures/1, gone/1]).
--export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([get/1, find/1, all/0, ready/2, captures/1, gone/1]).
+-export([new_table/0, start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -export_type([key/0, capture/0]).
 
@@ -19,10 +19,18 @@
 %% The port process for a key, started if there is none.
 -spec get(key()) -> {ok, procket_port:handle()} | {error, procket:posix()}.
 get(Key) ->
-    try ets:lookup_element(?TABLE, Key, 2) of
-        Handle -> {ok, Handle}
+    case find(Key) of
+        {ok, Handle} -> {ok, Handle};
+        error -> start(Key)
+    end.
+
+%% The port process for a key, if there is one.
+-spec find(key()) -> {ok, procket_port:handle()} | error.
+find(Key) ->
+    try
+        {ok, ets:lookup_element(?TABLE, Key, 2)}
     catch
-        error:badarg -> start(Key)
+        error:badarg -> error
     end.
 
 %% Those that run.
@@ -67,17 +75,20 @@ start(Key) ->
             {error, enoexec}
     end.
 
+-spec new_table() -> ok.
+new_table() ->
+    procket_table:new(?TABLE, [{read_concurrency, true}]).
+
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
--spec init([]) -> {ok, #{}}.
+%% What stands in the table of an earlier server is watched again: captures go on, the others have ended, and are forgotten so.
+-spec init([]) -> {ok, ports()}.
 init([]) ->
-    ?TABLE = ets:new(?TABLE, [named_table, public, {read_concurrency, true}]),
-    ok = procket_lane:new_table(),
-    {ok, #{}}.
+    {ok, lists:foldl(fun({Key, #{server := Server}}, Ports) -> watch(Key, Server, Ports) end, #{}, all())}.
 
--spec handle_call({start, key()}, gen_server:from(), ports()) ->
+-spec handle_call(term(), gen_server:from(), ports()) ->
     {reply, {ok, pid()} | {error, procket:posix()}, ports()}.
 handle_call({start, Key}, _From, Ports) ->
     case Ports of
@@ -90,7 +101,9 @@ handle_call({start, Key}, _From, Ports) ->
                 {error, _} ->
                     {reply, {error, enomem}, Ports}
             end
-    end.
+    end;
+handle_call(_Request, _From, Ports) ->
+    {reply, {error, einval}, Ports}.
 
 -spec handle_cast(term(), ports()) -> {noreply, ports()}.
 handle_cast({watch, Key, Pid}, Ports) ->

@@ -1,19 +1,22 @@
 %% @private
-%% Who waits for which descriptor. The worker watches a descriptor once for each direction, however many processes wait for it.
+%% Which process waits for which descriptor. The worker watches a descriptor once for each direction, however many processes wait for it.
+%%
+%% A caller asks the worker itself; the server only notes who waits for what, and tells them. What it notes stands in a table that outlives
+%% it: where it ends before its time, the next one tells those who wait.
 -module(procket_select).
 -behaviour(gen_server).
 
 -export([select/2, stop/1, closed/1]).
--export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([new_table/0, start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
+%% {watch(), Event, Asking, Waiting}: what the worker was asked, by which processes, and who of these was told that it watches.
 -define(TABLE, ?MODULE).
 
 -type direction() :: read | write.
 -type watch() :: {procket:fd(), direction()}.
 
 -record(state, {
-    %% What the worker watches, under the alias that its message comes to.
-    watches = #{} :: #{watch() => {Event :: reference(), Waiting :: [pid()]}},
+    %% An event is the alias that the worker's message comes to.
     events = #{} :: #{Event :: reference() => watch()},
     %% How many watches a process waits in.
     monitors = #{} :: #{pid() => {reference(), pos_integer()}},
@@ -23,20 +26,30 @@
 -spec select(procket:fd(), direction()) -> ok | {error, procket:posix()}.
 select(FD, Direction) ->
     case procket_ports:get(worker) of
-        {ok, #{server := Worker}} -> procket_call:application(?MODULE, {select, Worker, {FD, Direction}});
-        {error, _} = Error -> Error
+        {ok, #{server := Worker}} ->
+            Watch = {FD, Direction},
+            case procket_call:application(?MODULE, {wait, Worker, Watch}) of
+                {ask, Event} -> ask(Watch, Event);
+                Result -> Result
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+ask({FD, Direction} = Watch, Event) ->
+    case procket_call:worker(select, [FD, Direction, Event], [FD]) of
+        ok ->
+            procket_call:application(?MODULE, {asked, Watch, Event});
+        {error, _} = Error ->
+            _ = procket_call:application(?MODULE, {refused, Watch, Event}),
+            Error
     end.
 
 -spec stop(procket:fd()) -> ok.
 stop(FD) ->
-    case watched(FD) of
-        true ->
-            %% Where it has ended, nobody waits for anything any more.
-            _ = procket_call:application(?MODULE, {stop, FD}),
-            flush(FD);
-        false ->
-            flush(FD)
-    end.
+    %% Where the server has ended, nobody waits for anything any more.
+    _ = [procket_call:application(?MODULE, {stop, FD}) || is_watched(FD)],
+    flush(FD).
 
 flush(FD) ->
     receive
@@ -48,37 +61,79 @@ flush(FD) ->
 %% A descriptor was closed by procket:close/1.
 -spec closed(procket:fd()) -> ok.
 closed(FD) ->
-    case watched(FD) of
+    case is_watched(FD) of
         true -> gen_server:cast(?MODULE, {closed, FD});
         false -> ok
     end.
 
-watched(FD) ->
+is_watched(FD) ->
     try
-        ets:member(?TABLE, FD)
+        ets:member(?TABLE, {FD, read}) orelse ets:member(?TABLE, {FD, write})
     catch
         error:badarg -> false
     end.
+
+-spec new_table() -> ok.
+new_table() ->
+    procket_table:new(?TABLE, [{read_concurrency, true}]).
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
+%% What an earlier server noted has come to nothing: its aliases went with it.
 -spec init([]) -> {ok, #state{}}.
 init([]) ->
-    ?TABLE = ets:new(?TABLE, [named_table, bag, protected, {read_concurrency, true}]),
+    _ = process_flag(trap_exit, true),
+    ok = end_all(),
     {ok, #state{}}.
 
--spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
-handle_call({select, Worker, Watch}, {Pid, _}, State) ->
-    {Reply, New} = watch(Watch, Pid, with_worker(Worker, State)),
-    {reply, Reply, New};
-handle_call({stop, FD}, {Pid, _}, State) ->
-    {reply, ok, lists:foldl(fun(Watch, S) -> leave(Watch, Pid, S) end, State, [{FD, read}, {FD, write}])}.
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, _State) ->
+    end_all().
 
--spec handle_cast({closed, procket:fd()}, #state{}) -> {noreply, #state{}}.
+end_all() ->
+    lists:foreach(
+        fun({Watch, Event, _Asking, Waiting}) ->
+            ok = tell(Watch, {error, epipe}, Waiting),
+            ok = procket_call:tell(select_stop, [Event]),
+            true = ets:delete(?TABLE, Watch)
+        end,
+        ets:tab2list(?TABLE)
+    ).
+
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
+handle_call({wait, Worker, Watch}, {Pid, _}, State) ->
+    {Reply, New} = wait(Watch, Pid, with_worker(Worker, State)),
+    {reply, Reply, New};
+handle_call({asked, Watch, Event}, {Pid, _}, State) ->
+    case row(Watch) of
+        {Event, Asking, Waiting} ->
+            true = ets:insert(?TABLE, {Watch, Event, lists:delete(Pid, Asking), [Pid | Waiting]});
+        %% It has come already, for another, or the worker has ended: the next call on the descriptor tells.
+        _ ->
+            ok = tell(Watch, ready, [Pid]),
+            ok = procket_call:tell(select_stop, [Event])
+    end,
+    {reply, ok, State};
+handle_call({refused, Watch, Event}, {Pid, _}, State) ->
+    case row(Watch) of
+        {Event, _, _} -> {reply, ok, leave(Watch, Pid, State)};
+        _ -> {reply, ok, State}
+    end;
+handle_call({stop, FD}, {Pid, _}, State) ->
+    {reply, ok, lists:foldl(fun(Watch, S) -> leave(Watch, Pid, S) end, State, directions(FD))};
+handle_call(_Request, _From, State) ->
+    {reply, {error, einval}, State}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast({closed, FD}, State) ->
-    {noreply, lists:foldl(fun(Watch, S) -> finish(Watch, {error, ebadf}, S) end, State, [{FD, read}, {FD, write}])}.
+    {noreply, lists:foldl(fun(Watch, S) -> finish(Watch, {error, ebadf}, S) end, State, directions(FD))};
+handle_cast(_Message, State) ->
+    {noreply, State}.
+
+directions(FD) ->
+    [{FD, read}, {FD, write}].
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info({Event, Result, []}, #state{events = Events} = State) when is_reference(Event) ->
@@ -88,8 +143,8 @@ handle_info({Event, Result, []}, #state{events = Events} = State) when is_refere
     end;
 handle_info({'DOWN', Monitor, process, Worker, _}, #state{worker = {Worker, Monitor}} = State) ->
     {noreply, worker_ended(State)};
-handle_info({'DOWN', _Monitor, process, Pid, _}, State) ->
-    {noreply, maps:fold(fun(Watch, _, S) -> leave(Watch, Pid, S) end, State, State#state.watches)};
+handle_info({'DOWN', _Monitor, process, Pid, _}, #state{events = Events} = State) ->
+    {noreply, maps:fold(fun(_Event, Watch, S) -> leave(Watch, Pid, S) end, State, Events)};
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -101,76 +156,80 @@ with_worker(Worker, #state{worker = {_Old, Monitor}} = State) ->
     true = demonitor(Monitor, [flush]),
     with_worker(Worker, worker_ended(State)).
 
-worker_ended(#state{watches = Watches} = State) ->
-    Ended = lists:foldl(fun(Watch, S) -> finish(Watch, {error, epipe}, S) end, State, maps:keys(Watches)),
+worker_ended(#state{events = Events} = State) ->
+    Ended = lists:foldl(fun(Watch, S) -> finish(Watch, {error, epipe}, S) end, State, maps:values(Events)),
     Ended#state{worker = undefined}.
 
-watch({FD, Direction} = Watch, Pid, #state{watches = Watches} = State) ->
-    case Watches of
-        #{Watch := {Event, Waiting}} ->
-            case lists:member(Pid, Waiting) of
-                true -> {ok, State};
-                false -> {ok, monitored(Pid, State#state{watches = Watches#{Watch := {Event, [Pid | Waiting]}}})}
-            end;
-        #{} ->
-            Event = alias(),
-            case procket_call:worker(select, [FD, Direction, Event], [FD]) of
-                ok ->
-                    true = ets:insert(?TABLE, {FD, Direction}),
-                    {ok,
-                        monitored(Pid, State#state{
-                            watches = Watches#{Watch => {Event, [Pid]}},
-                            events = (State#state.events)#{Event => Watch}
-                        })};
-                {error, _} = Error ->
-                    _ = unalias(Event),
-                    {Error, State}
-            end
+row(Watch) ->
+    case ets:lookup(?TABLE, Watch) of
+        [{Watch, Event, Asking, Waiting}] -> {Event, Asking, Waiting};
+        [] -> none
     end.
+
+wait(Watch, Pid, #state{events = Events} = State) ->
+    case row(Watch) of
+        {Event, Asking, []} ->
+            true = ets:insert(?TABLE, {Watch, Event, [Pid | Asking], []}),
+            {{ask, Event}, monitored(Pid, State)};
+        {Event, Asking, Waiting} ->
+            case lists:member(Pid, Waiting) of
+                true ->
+                    {ok, State};
+                false ->
+                    true = ets:insert(?TABLE, {Watch, Event, Asking, [Pid | Waiting]}),
+                    {ok, monitored(Pid, State)}
+            end;
+        none ->
+            Event = alias(),
+            true = ets:insert(?TABLE, {Watch, Event, [Pid], []}),
+            {{ask, Event}, monitored(Pid, State#state{events = Events#{Event => Watch}})}
+    end.
+
+%% Tells all that wait. The worker watches no longer.
+finish(Watch, Result, State) ->
+    case row(Watch) of
+        {Event, Asking, Waiting} ->
+            ok = tell(Watch, Result, Waiting),
+            _ = [procket_call:tell(select_stop, [Event]) || Result =:= {error, ebadf}],
+            unmonitor(Asking ++ Waiting, forget(Watch, Event, State));
+        none ->
+            State
+    end.
+
+tell(Watch, Result, Pids) ->
+    Message = message(Watch, Result),
+    lists:foreach(fun(Pid) -> Pid ! Message end, Pids).
+
+message({FD, Direction}, ready) -> {procket, FD, ready, Direction};
+message({FD, _Direction}, {error, Reason}) -> {procket, FD, error, Reason}.
+
+leave(Watch, Pid, State) ->
+    case row(Watch) of
+        {Event, Asking, Waiting} ->
+            case {lists:delete(Pid, Asking), lists:delete(Pid, Waiting)} of
+                {Asking, Waiting} ->
+                    State;
+                {[], []} ->
+                    ok = procket_call:tell(select_stop, [Event]),
+                    unmonitor([Pid], forget(Watch, Event, State));
+                {StillAsking, StillWaiting} ->
+                    true = ets:insert(?TABLE, {Watch, Event, StillAsking, StillWaiting}),
+                    unmonitor([Pid], State)
+            end;
+        none ->
+            State
+    end.
+
+forget(Watch, Event, #state{events = Events} = State) ->
+    _ = unalias(Event),
+    true = ets:delete(?TABLE, Watch),
+    State#state{events = maps:remove(Event, Events)}.
 
 monitored(Pid, #state{monitors = Monitors} = State) ->
     case Monitors of
         #{Pid := {Monitor, Count}} -> State#state{monitors = Monitors#{Pid := {Monitor, Count + 1}}};
         #{} -> State#state{monitors = Monitors#{Pid => {monitor(process, Pid), 1}}}
     end.
-
-%% Everyone who waits is told, and the worker watches no longer.
-finish(Watch, Result, #state{watches = Watches} = State) ->
-    case Watches of
-        #{Watch := {_Event, Waiting}} ->
-            lists:foreach(fun(Pid) -> Pid ! message(Watch, Result) end, Waiting),
-            _ = [unwatch(Watch, State) || Result =:= {error, ebadf}],
-            unmonitor(Waiting, forget(Watch, State));
-        #{} ->
-            State
-    end.
-
-message({FD, Direction}, ready) -> {procket, FD, ready, Direction};
-message({FD, _Direction}, {error, Reason}) -> {procket, FD, error, Reason}.
-
-leave(Watch, Pid, #state{watches = Watches} = State) ->
-    case Watches of
-        #{Watch := {_Event, [Pid]}} ->
-            _ = unwatch(Watch, State),
-            unmonitor([Pid], forget(Watch, State));
-        #{Watch := {Event, Waiting}} ->
-            case lists:member(Pid, Waiting) of
-                true -> unmonitor([Pid], State#state{watches = Watches#{Watch := {Event, lists:delete(Pid, Waiting)}}});
-                false -> State
-            end;
-        #{} ->
-            State
-    end.
-
-unwatch(Watch, #state{watches = Watches}) ->
-    #{Watch := {Event, _}} = Watches,
-    procket_call:worker(select_stop, [Event]).
-
-forget({FD, Direction} = Watch, #state{watches = Watches, events = Events} = State) ->
-    #{Watch := {Event, _}} = Watches,
-    _ = unalias(Event),
-    true = ets:delete_object(?TABLE, {FD, Direction}),
-    State#state{watches = maps:remove(Watch, Watches), events = maps:remove(Event, Events)}.
 
 %% A process that waits for nothing more is not monitored any longer.
 unmonitor(Pids, State) ->

@@ -5,7 +5,8 @@
 
 all() ->
     [structure, contents, without_pointers, ioctl_writes_through_a_pointer, setsockopt_reads_through_a_pointer,
-     freed_with_its_process, bounded, too_long, unknown_resource, gone_with_the_worker, numbers_of_a_later_worker, bad_items, many_resources].
+     freed_with_its_process, freed_by_a_call, filters_are_freed, bounded, too_long, unknown_resource, gone_with_the_worker,
+     freed_before_it_is_allocated, bad_items, many_resources, stopped_worker, server_killed].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -15,6 +16,9 @@ init_per_suite(Config) ->
 
 end_per_suite(_Config) ->
     _ = application:stop(procket).
+
+end_per_testcase(_, _Config) ->
+    application:unset_env(procket, timeout).
 
 structure(_Config) ->
     Word = erlang:system_info({wordsize, external}),
@@ -97,14 +101,76 @@ unknown_resource(_Config) ->
     ?assertEqual({error, enomem}, procket:buf(make_ref())),
     ?assertEqual({error, enomem}, procket:memcpy(make_ref(), <<>>)).
 
-%% A request that was made for a worker which has ended meanwhile goes to the next one: it may not find another's memory there.
-numbers_of_a_later_worker(_Config) ->
-    {ok, _, Old} = procket_call:worker(alloc, [[{ptr, 4} || _ <- lists:seq(1, 1000)]]),
+%% A caller gives up, and its memory is freed before the worker comes to the request.
+freed_before_it_is_allocated(_Config) ->
+    Handle = erlang:unique_integer([positive, monotonic]),
+    ok = procket_call:worker(free, [[Handle]]),
+    ?assertEqual({error, enomem}, procket_call:worker(alloc, [[{ptr, 4}], [Handle]])),
+    ?assertEqual({error, enomem}, procket_call:worker(buf, [Handle])).
+
+freed_by_a_call(_Config) ->
+    in_a_process(fun() ->
+        {ok, _, [A]} = procket:alloc([{ptr, 40_000_000}]),
+        ?assertEqual({error, enomem}, procket:alloc([{ptr, 40_000_000}])),
+        Self = self(),
+        %% Any process that has the resource may free it.
+        _ = spawn_link(fun() -> Self ! {freed, procket:free(A)} end),
+        receive {freed, Freed} -> ?assertEqual(ok, Freed) end,
+        ?assertEqual({error, enomem}, procket:buf(A)),
+        ?assertEqual({error, enomem}, procket:free(A)),
+        {ok, _, [B]} = procket:alloc([{ptr, 40_000_000}]),
+        ok = procket:free(B),
+        ?assertEqual({monitors, []}, process_info(whereis(procket_memory), monitors))
+    end).
+
+%% More in all than there may be at once, in one process.
+filters_are_freed(_Config) ->
+    {ok, FD} = procket:socket(inet, dgram, udp),
+    Program = lists:duplicate(4000, bpf:stmt(6, 16#ffffffff)),
+    [?assertMatch({N, {ok, _}}, {N, filter_result(packet:filter(FD, Program))}) || N <- lists:seq(1, 2200)],
+    ok = procket:close(FD).
+
+filter_result(ok) -> {ok, <<>>};
+filter_result(Result) -> Result.
+
+%% Every caller has its answer when its own time is up, and nothing that was asked for is left when the worker goes on.
+stopped_worker(_Config) ->
+    {ok, _, [Before]} = procket:alloc([{ptr, 4}]),
+    application:set_env(procket, timeout, 1000),
     Worker = procket_test:os_pid(worker),
-    _ = procket_test:sh_ok("kill -9 " ++ Worker),
-    procket_test:wait_until(fun() -> procket:errno_id(13) =:= eacces andalso procket_test:os_pid(worker) =/= Worker end),
-    {ok, _, [New]} = procket_call:worker(alloc, [[{ptr, 4}]]),
-    ?assert(New > lists:max(Old)).
+    procket_test:with_stopped([Worker], fun() ->
+        Self = self(),
+        Callers = [spawn_link(fun() -> Self ! {self(), procket:alloc([{ptr, 16_000_000}])}, receive stop -> ok end end) || _ <- lists:seq(1, 8)],
+        %% One after the other takes eight times as long.
+        [receive {Pid, Answer} -> ?assertEqual({error, etimedout}, Answer) after 6000 -> error(no_answer) end || Pid <- Callers],
+        [Pid ! stop || Pid <- Callers]
+    end),
+    application:unset_env(procket, timeout),
+    procket_test:wait_until(fun() ->
+        case procket:alloc([{ptr, 60_000_000}]) of
+            {ok, _, [R]} -> procket:free(R) =:= ok;
+            Error -> Error
+        end
+    end),
+    ?assertEqual(Worker, procket_test:os_pid(worker)),
+    ?assertEqual({ok, <<0:32>>}, procket:buf(Before)).
+
+%% Memory outlives the server that notes it, and is freed with its owner all the same.
+server_killed(_Config) ->
+    Self = self(),
+    {Owner, Monitor} = spawn_monitor(fun() ->
+        {ok, _, [R]} = procket:alloc([{ptr, <<"kept">>}]),
+        Self ! {self(), R},
+        receive stop -> ok end
+    end),
+    Resource = receive {Owner, R} -> R end,
+    Server = whereis(procket_memory),
+    exit(Server, kill),
+    procket_test:wait_until(fun() -> is_pid(whereis(procket_memory)) andalso whereis(procket_memory) =/= Server end),
+    ?assertEqual({ok, <<"kept">>}, procket:buf(Resource)),
+    Owner ! stop,
+    receive {'DOWN', Monitor, _, _, normal} -> ok end,
+    procket_test:wait_until(fun() -> procket:buf(Resource) =:= {error, enomem} end).
 
 gone_with_the_worker(_Config) ->
     {ok, _, [A]} = procket:alloc([{ptr, 4}]),
@@ -115,8 +181,16 @@ gone_with_the_worker(_Config) ->
     ?assertEqual({ok, <<0:32>>}, procket:buf(B)),
     ?assertEqual({error, enomem}, procket:buf(A)).
 
+%% The servers of the application never see them.
 bad_items(_Config) ->
-    [?assertError(badarg, procket:alloc([Item]), Item) || Item <- [a, 1, {ptr, -1}, {ptr, a}, {ptr, 1, 2}, "list"]].
+    {ok, _, []} = procket:alloc([]),
+    {ok, _} = application:ensure_all_started(procket),
+    Servers = [whereis(Name) || Name <- [procket_memory, procket_select, procket_raw_sup, procket_ports]],
+    Bad = [a, 1, {ptr, -1}, {ptr, a}, {ptr, 1, 2}, "list", {ptr, 1 bsl 63}, {ptr, 1 bsl 64}, {ptr, 1 bsl 1000}, {ptr, 1.0}, <<1:1>>],
+    [?assertError(badarg, procket:alloc(Items), Items) || Item <- Bad, Items <- [[Item], [{ptr, 1}, Item]]],
+    [?assertError(badarg, procket:alloc(Items), Items) || Items <- [[<<>> | <<>>], [{ptr, 1} | {ptr, 1}], <<>>, {ptr, 1}, nil]],
+    ?assertEqual(Servers, [whereis(Name) || Name <- [procket_memory, procket_select, procket_raw_sup, procket_ports]]),
+    ?assertEqual({error, enomem}, procket:alloc([{ptr, 1 bsl 63 - 1}])).
 
 many_resources(_Config) ->
     in_a_process(fun() ->

@@ -6,7 +6,7 @@
 all() ->
     [udp, once, ready_already, write, read_and_write, several_processes, asked_twice, foreign, pipe, netlink, tun,
      regular_file, stop, stop_of_one, stop_takes_messages_away, closed, closed_elsewhere, closed_and_reused, no_copy_is_kept,
-     caller_dies, worker_dies, after_worker_died, many].
+     caller_dies, worker_dies, after_worker_died, stopped_worker, server_killed, application_stops, many].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -21,6 +21,7 @@ init_per_testcase(tun, Config) -> procket_test:need_root(Config);
 init_per_testcase(_, Config) -> Config.
 
 end_per_testcase(_, _Config) ->
+    application:unset_env(procket, timeout),
     receive
         {procket, _, _, _} = Message -> {fail, {left_over, Message}}
     after 0 -> ok
@@ -248,6 +249,46 @@ after_worker_died(_Config) ->
         ok = procket:select(FD, read),
         ok = procket:sendto(FD, <<"x">>, 0, Name),
         ready(FD, read)
+    end).
+
+%% Every caller has its answer when its own time is up.
+stopped_worker(_Config) ->
+    socket_test:with_udp(fun(FD, Name) ->
+        FDs = [begin {ok, Other} = procket:socket(inet, dgram, udp), Other end || _ <- lists:seq(1, 7)],
+        application:set_env(procket, timeout, 1000),
+        procket_test:with_stopped([procket_test:os_pid(worker)], fun() ->
+            Self = self(),
+            Callers = [spawn_link(fun() -> Self ! {self(), procket:select(F, read)} end) || F <- [FD | FDs]],
+            %% One after the other takes eight times as long.
+            [receive {Pid, Answer} -> ?assertEqual({error, etimedout}, Answer) after 6000 -> error(no_answer) end || Pid <- Callers]
+        end),
+        application:unset_env(procket, timeout),
+        ok = procket:select(FD, read),
+        ok = procket:sendto(FD, <<"x">>, 0, Name),
+        ready(FD, read),
+        [ok = procket:close(F) || F <- FDs],
+        ?assertEqual(0, ets:info(procket_select, size))
+    end).
+
+server_killed(_Config) ->
+    socket_test:with_udp(fun(FD, Name) ->
+        ok = procket:select(FD, read),
+        Other = asking(FD, read),
+        exit(whereis(procket_select), kill),
+        error_of(FD, epipe),
+        ?assertEqual({procket, FD, error, epipe}, answer(Other)),
+        procket_test:wait_until(fun() -> procket:select(FD, read) =:= ok end),
+        ok = procket:sendto(FD, <<"x">>, 0, Name),
+        ready(FD, read)
+    end).
+
+application_stops(_Config) ->
+    socket_test:with_udp(fun(FD, _Name) ->
+        ok = procket:select(FD, read),
+        Reader = asking(FD, read),
+        ok = application:stop(procket),
+        error_of(FD, epipe),
+        ?assertEqual({procket, FD, error, epipe}, answer(Reader))
     end).
 
 many(_Config) ->

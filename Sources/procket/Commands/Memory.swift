@@ -2,15 +2,18 @@ import CSystem
 import ErlangTerm
 import SystemCalls
 
-/// Memory that structures point to, for ioctl(2) and setsockopt(2). It belongs to this process, and is named by numbers.
+/// Memory that structures point to, for ioctl(2) and setsockopt(2). It belongs to this process. The BEAM numbers the blocks, and never
+/// uses a number twice: a request that reaches a later worker than the one it was made for finds nothing.
 struct Memory: ~Copyable {
   /// The most that is allocated in all, in bytes.
   private static let most = 64 << 20
+  /// The most numbers in ``cancelled``.
+  private static let mostCancelled = 1 << 12
 
   private var blocks: [Int: UnsafeMutableRawBufferPointer] = [:]
   private var total = 0
-  /// The numbers of a later worker are higher, as it starts later: a request that reaches another one than it was made for finds nothing.
-  private var last = Int(Clock.monotonic())
+  /// Numbers that were freed before they were allocated: a caller gave up while its request was on the way, and freeing overtook it.
+  private var cancelled: Set<Int> = []
 
   deinit {
     for block in blocks.values { block.deallocate() }
@@ -18,53 +21,52 @@ struct Memory: ~Copyable {
 
   subscript(handle: Int) -> UnsafeMutableRawBufferPointer? { blocks[handle] }
 
-  /// Zeroes; none where there would be too much.
-  mutating func allocate(_ size: Int) -> Int? {
-    guard size <= Self.most - total else { return nil }
+  /// Allocates zeroes. Nil if that is too much in all, or the number is in use or was freed already.
+  mutating func allocate(_ size: Int, as handle: Int) -> UnsafeMutableRawBufferPointer? {
+    guard size <= Self.most - total, blocks[handle] == nil, cancelled.remove(handle) == nil else { return nil }
     let block = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
     block.initializeMemory(as: UInt8.self, repeating: 0)
-    last += 1
-    blocks[last] = block
+    blocks[handle] = block
     total += size
-    return last
+    return block
   }
 
   mutating func free(_ handle: Int) {
-    guard let block = blocks.removeValue(forKey: handle) else { return }
+    guard let block = blocks.removeValue(forKey: handle) else { return cancel(handle) }
     total -= block.count
     block.deallocate()
+  }
+
+  private mutating func cancel(_ handle: Int) {
+    // Most are numbers of an earlier worker, which never come: so all are forgotten at once, and none is looked for.
+    if cancelled.count == Self.mostCancelled { cancelled.removeAll(keepingCapacity: true) }
+    cancelled.insert(handle)
   }
 }
 
 extension Commands {
-  /// `[[Binary | {ptr, Size | Binary}]]`
+  /// `[[Binary | {ptr, Size | Binary}], [Handle]]`, a handle for each `ptr`
   @Sendable static func alloc(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    // The arguments are read before anything of the context changes: they stand in its buffers.
+    let items = try call.list { (call) throws(Failure) in try Item(&call) }
+    let handles = try call.list { (call) throws(Failure) in try call.integer(in: 1...Int.max) }
+    guard handles.count == items.count(where: \.isPointer) else { throw .argument(2) }
     var structure: [UInt8] = []
-    var handles: [Int] = []
-    do {
-      // Nothing of the context may be touched while its arguments are read: so what to allocate comes first.
-      let items = try call.list { (call) throws(Failure) in try Item(&call) }
-      for item in items {
-        switch item {
-        case .bytes(let bytes):
-          structure += bytes
-        case .zeroes(let size):
-          structure += address(of: try context.memory.take(size, [], &handles))
-        case .copy(let bytes):
-          structure += address(of: try context.memory.take(bytes.count, bytes, &handles))
-        }
+    var taken = handles[...]
+    for item in items {
+      if case .bytes(let bytes) = item {
+        structure += bytes
+        continue
       }
-    } catch {
-      for handle in handles { context.memory.free(handle) }
-      throw error
+      guard let handle = taken.popFirst(), let block = context.memory.allocate(item.size, as: handle) else {
+        // A later one may be in use by another request.
+        for handle in handles[..<(taken.startIndex - 1)] { context.memory.free(handle) }
+        throw .code(ENOMEM)
+      }
+      if case .copy(let bytes) = item { block.copyBytes(from: bytes) }
+      structure += withUnsafeBytes(of: UInt(bitPattern: block.baseAddress)) { [UInt8]($0) }
     }
-    context.answer.startOk(2)
-    structure.withUnsafeBytes { bytes in context.answer.withTerm { $0.binary(bytes) } }
-    context.answer.withTerm { term in
-      if !handles.isEmpty { term.listHeader(handles.count) }
-      for handle in handles { term.integer(Int64(handle)) }
-      term.emptyList()
-    }
+    structure.withUnsafeBytes { context.answer.ok(UnsafeRawBufferPointer($0)) }
   }
 
   /// `[Handle]`
@@ -96,6 +98,18 @@ extension Commands {
     case zeroes(Int)
     case copy([UInt8])
 
+    var isPointer: Bool {
+      if case .bytes = self { false } else { true }
+    }
+
+    /// In bytes.
+    var size: Int {
+      switch self {
+      case .zeroes(let size): size
+      case .bytes(let bytes), .copy(let bytes): bytes.count
+      }
+    }
+
     init(_ call: inout Call) throws(Failure) {
       guard call.isTuple else {
         self = .bytes([UInt8](try call.binary()))
@@ -106,20 +120,5 @@ extension Commands {
         return call.isInteger ? .zeroes(try call.size()) : .copy([UInt8](try call.binary()))
       }
     }
-  }
-
-  private static func address(of block: UnsafeMutableRawBufferPointer) -> [UInt8] {
-    withUnsafeBytes(of: UInt(bitPattern: block.baseAddress)) { [UInt8]($0) }
-  }
-}
-
-extension Memory {
-  fileprivate mutating func take(
-    _ size: Int, _ bytes: [UInt8], _ handles: inout [Int]
-  ) throws(Failure) -> UnsafeMutableRawBufferPointer {
-    guard let handle = allocate(size), let block = self[handle] else { throw .code(ENOMEM) }
-    handles.append(handle)
-    block.copyBytes(from: bytes)
-    return block
   }
 }

@@ -56,7 +56,7 @@ enum Commands {
     Command("ioctl", 2, fd: true, ioctl),
     Command("set_sock_nonblock", 0, fd: true, setSockNonblock),
     Command("setns", 2, setns),
-    Command("alloc", 1, alloc),
+    Command("alloc", 2, alloc),
     Command("buf", 1, buf),
     Command("memcpy", 2, memcpy),
     Command("free", 1, free),
