@@ -76,6 +76,8 @@
 -define(WINDOW, 2).
 %% What a binary takes beside its bytes.
 -define(HEADER, 5).
+%% The longest time in `receive ... after', in milliseconds.
+-define(MAX_TIMEOUT, 16#ffffffff).
 
 %% @doc Opens a socket on an interface, on all (`"any"'), or on a descriptor.
 %%
@@ -130,24 +132,28 @@ open(Source, Options) ->
 close(Socket) ->
     case call(Socket, close, infinity) of
         ok -> ok;
-        {error, closed} -> ok
+        %% It has ended already, or is no socket.
+        {error, _} -> ok
     end.
 
 %% @doc Takes the packets that are there, at least one and at most what the port process sent at once; waits for the first of them.
 %%
-%% `Timeout' in milliseconds. Errors: `timeout'; `closed'; `einval', the socket is active; those that an active socket gets as `raw_error'.
+%% `Timeout' in milliseconds, at most 16#ffffffff. The socket keeps the time: the limit of calls (`timeout' of the application's environment)
+%% does not apply. Errors: `timeout'; `closed'; `einval', the socket is active; those that an active socket gets as `raw_error'.
 %%
 %% ```
 %% {ok, [<<_:14/binary, "hello">>]} = gen_raw:recv(Socket, 5000),
 %% {error, timeout} = gen_raw:recv(Socket, 0).
 %% '''
 -spec recv(socket(), timeout()) -> {ok, [packet()]} | {error, timeout | closed | procket:posix()}.
-recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
-    case call(Socket, {recv, Timeout}) of
+recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0, Timeout =< ?MAX_TIMEOUT; Timeout =:= infinity ->
+    case call(Socket, {recv, Timeout}, infinity) of
         {ok, {batch, Batch}} -> {ok, procket_raw_packets:decode(Batch)};
         {ok, {packets, Packets}} -> {ok, Packets};
         {error, _} = Error -> Error
-    end.
+    end;
+recv(_Socket, Timeout) ->
+    procket_error:badarg({timeout, Timeout}).
 
 %% @doc Sends a frame, with its link-layer header, or a list of frames in this order: sendmmsg(2).
 %%
@@ -164,13 +170,28 @@ recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0; Timeout =:= infini
     ok | {error, {closed | procket:posix(), Sent :: non_neg_integer()}}.
 send(Socket, Frame) when is_binary(Frame) ->
     send(Socket, [Frame]);
-send(Socket, Frames) when is_pid(Socket), is_list(Frames) ->
-    _ = [procket_error:badarg({frame, Frame}) || Frame <- Frames, not is_binary(Frame)],
+send(Socket, Frames) when is_pid(Socket) ->
+    ok = check_frames(Frames),
     Id = monitor(process, Socket, [{alias, explicit_unalias}]),
     Result = send(Socket, Id, Frames, 0, {0, ok}),
     _ = unalias(Id),
     true = demonitor(Id, [flush]),
-    Result.
+    ok = flush(Id),
+    Result;
+send(Socket, _Frames) ->
+    procket_error:badarg({socket, Socket}).
+
+check_frames([Frame | Frames]) when is_binary(Frame) -> check_frames(Frames);
+check_frames([]) -> ok;
+check_frames([Frame | _]) -> procket_error:badarg({frame, Frame});
+check_frames(Frames) -> procket_error:badarg({frames, Frames}).
+
+%% Answers that came after the time was up.
+flush(Id) ->
+    receive
+        {Id, _} -> flush(Id)
+    after 0 -> ok
+    end.
 
 %% Some chunks are on the way; when one fails, those behind it are refused by the port process.
 send(_Socket, _Id, [], 0, {_Sent, ok}) ->
@@ -206,19 +227,36 @@ chunk(Frames, _Size, Chunk) ->
 %% {ok, [{active, 99}]} = gen_raw:getopts(Socket, [active]).
 %% '''
 -spec setopts(socket(), [{active, active() | -32768..-1}]) -> ok | {error, einval | closed | etimedout}.
-setopts(Socket, Options) when is_list(Options) ->
-    Values = [Value || {active, Value} <- Options, procket_raw_options:active(Value) orelse is_negative(Value)],
-    case length(Values) =:= length(Options) of
-        true -> each([fun() -> call(Socket, {active, Value}) end || Value <- Values]);
-        false -> {error, einval}
+setopts(Socket, Options) ->
+    case values(Options) of
+        {ok, Values} -> activate(Socket, Values);
+        error -> {error, einval}
     end.
+
+values([{active, Value} | Options]) ->
+    case procket_raw_options:active(Value) orelse is_negative(Value) of
+        true ->
+            case values(Options) of
+                {ok, Values} -> {ok, [Value | Values]};
+                error -> error
+            end;
+        false ->
+            error
+    end;
+values([]) ->
+    {ok, []};
+values([_ | _]) ->
+    error;
+values(Options) ->
+    procket_error:badarg({options, Options}).
 
 is_negative(N) -> is_integer(N) andalso N < 0 andalso N >= -32768.
 
-each([]) -> ok;
-each([Fun | Funs]) ->
-    case Fun() of
-        ok -> each(Funs);
+activate(_Socket, []) ->
+    ok;
+activate(Socket, [Value | Values]) ->
+    case call(Socket, {active, Value}) of
+        ok -> activate(Socket, Values);
         {error, _} = Error -> Error
     end.
 
@@ -229,7 +267,7 @@ each([Fun | Funs]) ->
 %% {ok, [{snaplen, 262144}, {direction, in}]} = gen_raw:getopts(Socket, [snaplen, direction]).
 %% '''
 -spec getopts(socket(), [atom()]) -> {ok, [{atom(), term()}]} | {error, einval | closed | etimedout}.
-getopts(Socket, Names) when is_list(Names) ->
+getopts(Socket, Names) when is_list(Names), length(Names) >= 0 ->
     case call(Socket, getopts) of
         {ok, Options} ->
             Known = maps:without([source, open, filter], Options),
@@ -239,9 +277,14 @@ getopts(Socket, Names) when is_list(Names) ->
             end;
         {error, _} = Error ->
             Error
-    end.
+    end;
+getopts(_Socket, Names) ->
+    procket_error:badarg({names, Names}).
 
-%% @doc Gives the socket to another process, on any node. Messages that its owner has not read yet go along. `not_owner': the caller is not the owner.
+%% @doc Gives the socket to another process, on any node. Messages that its owner has not read yet go along.
+%%
+%% `not_owner': the caller is not the owner. `etimedout': the socket did not answer within the limit of calls; the call can be repeated,
+%% and is `not_owner' then if the socket was given away after all.
 %%
 %% ```
 %% Other = spawn(fun() -> receive stop -> ok end end),
@@ -253,10 +296,19 @@ controlling_process(Socket, NewOwner) when is_pid(NewOwner) ->
     case call(Socket, {handover, start}) of
         ok ->
             move_messages(Socket, NewOwner),
-            call(Socket, {handover, NewOwner});
+            kept(call(Socket, {handover, NewOwner}), Socket);
         {error, _} = Error ->
-            Error
-    end.
+            kept(Error, Socket)
+    end;
+controlling_process(_Socket, NewOwner) ->
+    procket_error:badarg({owner, NewOwner}).
+
+%% A request that has timed out may still be served: the socket goes on as before then.
+kept({error, etimedout} = Error, Socket) ->
+    ok = gen_server:cast(Socket, {keep, self()}),
+    Error;
+kept(Result, _Socket) ->
+    Result.
 
 move_messages(Socket, NewOwner) ->
     receive

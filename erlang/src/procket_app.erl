@@ -10,6 +10,7 @@ start(_Type, _Args) ->
     %% Where no descriptor is left, none could be loaded.
     _ = code:ensure_modules_loaded(Modules),
     ok = procket_log:show(),
+    ok = procket_channel:sweep(),
     procket_sup:start_link().
 
 -spec stop(term()) -> ok.

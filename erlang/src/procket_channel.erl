@@ -2,7 +2,9 @@
 %% The Unix socket on which descriptors cross between the BEAM and a port process.
 -module(procket_channel).
 
--export([listen/1, path/1, secret/0, accept/3, unlisten/1]).
+-include_lib("kernel/include/file.hrl").
+
+-export([sweep/0, listen/1, path/1, secret/0, accept/3, unlisten/1]).
 -export([send/5, receive_fds/2, fds/1, close/1]).
 
 -export_type([channel/0, listener/0]).
@@ -15,11 +17,46 @@
 %% Room for them in a control buffer: a header and 4 bytes each.
 -define(CONTROL_SIZE, 16 + 4 * ?SCM_MAX_FD + 8).
 
+%% What a directory of a socket is named, in front of the node's process identifier and a random number; and how old one is, in seconds,
+%% that no start of a port process can still be using.
+-define(PREFIX, "procket-").
+-define(SOCKET, "s").
+-define(OLD, 60).
+
+%% Removes the directories that nodes of this user left which were killed as they started a port process.
+-spec sweep() -> ok.
+sweep() ->
+    case file:read_file_info("/proc/self") of
+        {ok, #file_info{uid = User}} ->
+            Old = erlang:system_time(second) - ?OLD,
+            lists:foreach(fun(Tmp) -> sweep(Tmp, User, Old) end, lists:usort(tmp_dirs()));
+        {error, _} ->
+            ok
+    end.
+
+sweep(Tmp, User, Old) ->
+    Names = case file:list_dir(Tmp) of {ok, All} -> All; {error, _} -> [] end,
+    lists:foreach(fun(Name) -> remove_old(filename:join(Tmp, Name), User, Old) end, [Name || ?PREFIX ++ _ = Name <- Names, is_own_name(Name)]).
+
+is_own_name(Name) ->
+    re:run(Name, "^" ?PREFIX "[0-9]+-[0-9A-Fa-f]{16}$", [{capture, none}]) =:= match.
+
+%% One of another user is left alone: what is in it may be a link to anywhere.
+remove_old(Dir, User, Old) ->
+    case file:read_link_info(Dir, [{time, posix}]) of
+        {ok, #file_info{type = directory, uid = User, mtime = Time}} when Time < Old ->
+            _ = file:delete(filename:join(Dir, ?SOCKET)),
+            _ = file:del_dir(Dir),
+            ok;
+        _ ->
+            ok
+    end.
+
 %% Listens at `Path', or in a directory of its own that only this user may enter.
 -spec listen(file:filename() | undefined) -> {ok, listener()} | {error, procket:posix()}.
 listen(undefined) ->
     case random_bytes(8) of
-        {ok, Random} -> listen_in_directory("procket-" ++ os:getpid() ++ "-" ++ binary_to_list(binary:encode_hex(Random)));
+        {ok, Random} -> listen_in_directory(?PREFIX ++ os:getpid() ++ "-" ++ binary_to_list(binary:encode_hex(Random)));
         {error, Reason} -> {error, Reason}
     end;
 listen(Path) ->
@@ -39,7 +76,7 @@ listen_below([], _Name, Reason) ->
     {error, Reason};
 listen_below([Tmp | Others], Name, _Reason) ->
     Dir = filename:join(Tmp, Name),
-    Path = filename:join(Dir, "s"),
+    Path = filename:join(Dir, ?SOCKET),
     case make_private_dir(Dir) of
         ok ->
             case listen_at(Path, Dir) of

@@ -2,7 +2,9 @@
 %% What is executed for a port process: words, never a shell line.
 -module(procket_command).
 
--export([progname/0, worker/0, capture/0, filter/0, opener/2, find/1, to_string/1]).
+-include_lib("kernel/include/file.hrl").
+
+-export([progname/0, worker/0, capture/0, filter/0, opener/2, execute/3, kill/1, to_string/1]).
 
 -export_type([command/0]).
 
@@ -62,17 +64,71 @@ opener(Prefix, Options) ->
         end,
     non_interactive(words(Prefix) ++ Program) ++ ["opener"].
 
-%% The path of a program, looked for as a shell does. Raises `enoent', as open_port/2 does.
--spec find(string()) -> file:filename().
+%% Starts a program as a port; one without a `/' in its name is looked for on `PATH'.
+%%
+%% Each open_port/2 that fails costs the node a descriptor, so the file is looked at first. Whether this user may execute it only the
+%% kernel can say, where not everybody may: one that was refused is not tried again until it has changed.
+-spec execute(Program :: string(), Args :: [string() | binary()], Settings :: [term()]) -> {ok, port()} | {error, procket:posix()}.
+execute(Program, Args, Settings) ->
+    Path = find(Program),
+    case runnable(Path) of
+        {ok, State} ->
+            try
+                {ok, open_port({spawn_executable, Path}, [{args, Args} | Settings])}
+            catch
+                error:Reason ->
+                    _ = [persistent_term:put({?MODULE, refused, Path}, State) || Reason =:= eacces],
+                    {error, posix(Reason)}
+            end;
+        {error, Reason} ->
+            {error, posix(Reason)}
+    end.
+
 find(Program) ->
     case filename:basename(Program) of
-        Program ->
-            case os:find_executable(Program) of
-                false -> error(enoent);
-                Path -> Path
+        Program -> os:find_executable(Program);
+        _ -> filename:absname(Program)
+    end.
+
+%% What of a file changes when it can be executed by others than before.
+runnable(false) ->
+    {error, enoent};
+runnable(Path) ->
+    case file:read_file_info(Path, [raw, {time, posix}]) of
+        {ok, #file_info{type = regular, mode = Mode, inode = Inode, ctime = Changed}} when Mode band 8#111 =/= 0 ->
+            State = {Mode, Inode, Changed},
+            case persistent_term:get({?MODULE, refused, Path}, none) of
+                State -> {error, eacces};
+                _ -> {ok, State}
             end;
-        _ ->
-            filename:absname(Program)
+        {ok, _} ->
+            {error, eacces};
+        {error, Reason} ->
+            {error, Reason}
+    end.
+
+%% ENOTDIR: a path that leads into an archive.
+posix(enotdir) -> enoent;
+posix(system_limit) -> eagain;
+posix(badarg) -> einval;
+posix(Reason) when is_atom(Reason) -> Reason;
+posix(_) -> einval.
+
+%% Ends a program that does not do what it was started for, if this user may: not sudo, nor what it started.
+-spec kill(port()) -> ok.
+kill(Port) ->
+    _ = [signal(integer_to_list(OsPid)) || {os_pid, OsPid} <- [erlang:port_info(Port, os_pid)]],
+    ok.
+
+signal(OsPid) ->
+    case execute("sh", ["-c", "kill -KILL " ++ OsPid ++ " 2>/dev/null"], [exit_status, hide]) of
+        {ok, Port} ->
+            receive
+                {Port, {exit_status, _}} -> ok
+            after 1000 -> true = port_close(Port)
+            end;
+        {error, _} ->
+            ok
     end.
 
 -spec to_string(command()) -> string().

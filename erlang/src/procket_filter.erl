@@ -210,13 +210,13 @@ instructions(Program) ->
 compile(Expression, LinkType, Snaplen) ->
     Path = procket_command:filter(),
     Args = [integer_to_list(LinkType), integer_to_list(Snaplen), unicode:characters_to_binary(Expression)],
-    try open_port({spawn_executable, Path}, [{args, Args}, exit_status, binary, hide, in]) of
-        Port -> collect(Port, <<>>)
-    catch
-        %% ENOTDIR: a path that leads into an archive.
-        error:Reason when Reason =:= enoent; Reason =:= enotdir ->
+    case procket_command:execute(Path, Args, [exit_status, binary, hide, in]) of
+        {ok, Port} ->
+            collect(Port, <<>>);
+        {error, enoent} ->
             {error, {filter, lists:concat(["there is no ", Path, ", as where procket was built without libpcap: instructions can be given"])}};
-        error:Reason when is_atom(Reason) -> {error, {filter, lists:concat(["cannot run ", Path, ": ", Reason])}}
+        {error, Reason} ->
+            {error, {filter, lists:concat(["cannot run ", Path, ": ", Reason])}}
     end.
 
 collect(Port, Output) ->

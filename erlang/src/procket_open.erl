@@ -2,7 +2,7 @@
 %% What `procket:open/2' and `procket:dev/2' ask of an opener, made from their options.
 -module(procket_open).
 
--export([socket/2, device/2, socket_numbers/3, commands/1]).
+-export([socket/2, device/2, socket_numbers/3, commands/1, check/1]).
 
 -type how() :: #{exec := [string()], progname => string(), pipe => file:filename()}.
 
@@ -76,6 +76,15 @@ fd({error, _} = Error) -> Error.
 
 %% Options
 
+%% Raises `badarg' for an option whose value is none, as {@link socket/2} would.
+-spec check({exec | progname | pipe | namespace, term()}) -> ok.
+check({namespace, Path}) ->
+    _ = string(namespace, Path),
+    ok;
+check({Key, Value}) ->
+    _ = how_value(Key, Value),
+    ok.
+
 -spec how([term()]) -> how().
 how(Options) ->
     maps:merge(#{exec => ["", "sudo"]}, maps:map(fun how_value/2, proplists:to_map(chosen([exec, progname, pipe], Options)))).
@@ -84,7 +93,7 @@ how(Options) ->
 chosen(Keys, Options) ->
     [{Key, Value} || Key <- Keys, {_, Value} <- [proplists:lookup(Key, Options)]].
 
-how_value(exec, [_ | _] = Prefixes) ->
+how_value(exec, [_ | _] = Prefixes) when length(Prefixes) > 0 ->
     [string(exec, Prefix) || Prefix <- Prefixes];
 how_value(progname, Progname) ->
     string(progname, Progname);
@@ -94,7 +103,8 @@ how_value(Key, Value) ->
     bad_option(Key, Value).
 
 string(Key, Value) when is_list(Value); is_binary(Value) ->
-    case unicode:characters_to_list(Value) of
+    %% What is no text at all, as an improper list, raises.
+    try unicode:characters_to_list(Value) of
         String when is_list(String) ->
             case lists:member(0, String) of
                 true -> bad_option(Key, Value);
@@ -102,6 +112,8 @@ string(Key, Value) when is_list(Value); is_binary(Value) ->
             end;
         _ ->
             bad_option(Key, Value)
+    catch
+        error:badarg -> bad_option(Key, Value)
     end;
 string(Key, Value) ->
     bad_option(Key, Value).

@@ -103,9 +103,13 @@ handle_call(close, _From, State) ->
 handle_call(_Ask, _From, #state{capture = undefined} = State) ->
     {reply, {error, closed}, State};
 handle_call(Ask, From, #state{requests = Requests} = State) when Ask =:= stats; Ask =:= info; Ask =:= counters ->
-    {noreply, State#state{requests = procket_raw_requests:ask(Ask, From, Requests)}}.
+    {noreply, State#state{requests = procket_raw_requests:ask(Ask, From, Requests)}};
+handle_call(_Request, _From, State) ->
+    {reply, {error, einval}, State}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_cast({send, Id, Encoded}, State) when not is_reference(Id); not is_binary(Encoded) ->
+    {noreply, State};
 handle_cast({send, Id, _Encoded}, #state{capture = undefined} = State) ->
     Id ! {Id, {error, {closed, 0}}},
     {noreply, State};
@@ -121,7 +125,11 @@ handle_cast({send, Id, Encoded}, #state{requests = Requests} = State) ->
             {noreply, State}
     end;
 handle_cast({closed, _FD}, State) ->
-    ended(ebadf, State).
+    ended(ebadf, State);
+handle_cast({keep, Owner}, #state{delivery = Delivery} = State) ->
+    stepped(procket_raw_delivery:continue(Owner, Delivery), State);
+handle_cast(_Message, State) ->
+    {noreply, State}.
 
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({Port, {data, Data}}, #state{capture = #{port := Port}} = State) ->
@@ -150,8 +158,10 @@ handle_info(Message, #state{delivery = Delivery} = State) ->
     stepped(procket_raw_delivery:message(Message, Delivery), State).
 
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{capture = Capture, delivery = Delivery} = State) ->
-    procket_raw_delivery:close(Delivery),
+terminate(Reason, #state{capture = Capture, delivery = Delivery} = State) ->
+    %% `normal': it was closed, or its owner was told or has gone. `{shutdown, _}': it was not opened.
+    Told = case Reason of normal -> told; {shutdown, {error, _}} -> told; _ -> untold end,
+    procket_raw_delivery:close(Told, Delivery),
     _ = [close(State) || Capture =/= undefined],
     ok.
 

@@ -4,7 +4,7 @@
 %% What was read is added up until the socket takes it, to give it back as credit.
 -module(procket_raw_delivery).
 
--export([new/2, add/2, recv/3, activate/2, mode/1, delivered/1, pause/2, resume/3, message/2, read/1, close/1]).
+-export([new/2, add/2, recv/3, activate/2, mode/1, delivered/1, pause/2, resume/3, continue/2, message/2, read/1, close/2]).
 
 -export_type([delivery/0, item/0, step/0]).
 
@@ -82,13 +82,24 @@ delivered(#delivery{delivered = Delivered}) -> Delivered.
 -spec pause(pid(), delivery()) -> {ok, delivery()} | {error, not_owner}.
 pause(Owner, #delivery{owner = Owner, mode = Mode, handover = undefined} = Delivery) ->
     {ok, Delivery#delivery{mode = false, handover = Mode}};
+%% It has asked before, and did not wait for the answer.
+pause(Owner, #delivery{owner = Owner} = Delivery) ->
+    {ok, Delivery};
 pause(_Pid, _Delivery) ->
     {error, not_owner}.
+
+%% The owner keeps the socket.
+-spec continue(pid(), delivery()) -> step().
+continue(Owner, #delivery{owner = Owner, handover = Mode} = Delivery) when Mode =/= undefined ->
+    run(Delivery#delivery{mode = Mode, handover = undefined});
+continue(_Pid, Delivery) ->
+    {next, Delivery}.
 
 %% It belongs to another process from now on.
 -spec resume(pid(), New :: pid(), delivery()) -> step() | {error, not_owner}.
 resume(Owner, New, #delivery{owner = Owner, handover = Mode, read = Read, flow = Flow} = Delivery) when Mode =/= undefined ->
     true = demonitor(Delivery#delivery.monitor, [flush]),
+    ok = procket_raw_flow:close(Flow),
     run(Delivery#delivery{
         owner = New,
         monitor = monitor(process, New),
@@ -120,10 +131,12 @@ message(Message, #delivery{flow = Flow, read = Read} = Delivery) ->
 read(#delivery{read = Read} = Delivery) ->
     {Read, Delivery#delivery{read = 0}}.
 
-%% Tells those who wait.
--spec close(delivery()) -> ok.
-close(#delivery{waiting = Waiting}) ->
-    lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, closed}) end, queue:to_list(Waiting)).
+%% Tells those that wait for packets, and, if the end is not their own doing, the owner of an active socket.
+-spec close(told | untold, delivery()) -> ok.
+close(Told, #delivery{owner = Owner, mode = Mode, handover = Handover, waiting = Waiting, flow = Flow}) ->
+    lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, closed}) end, queue:to_list(Waiting)),
+    _ = [Owner ! {raw_closed, self()} || Told =:= untold, ?is_active(Mode) orelse Handover =/= undefined],
+    procket_raw_flow:close(Flow).
 
 run(#delivery{mode = false, queue = Queue, waiting = Waiting} = Delivery) ->
     case queue:is_empty(Queue) orelse queue:is_empty(Waiting) of

@@ -1,98 +1,156 @@
 %% @private
-%% How far the owner of an active socket has got with its messages.
+%% How far the owner of active sockets has got with its messages.
 %%
-%% A process does not say which of its messages it has read. So the length of its queue is asked, on its own node, once for so many bytes
-%% that were sent to it: while the queue is short, they count as read. A long queue is asked again later, and then its messages of
-%% this socket are counted, since the others are not this socket's concern.
+%% A process does not say which of its messages it has read. So its sockets number what they send to it, together, and ask how long its
+%% queue is: of the messages that were sent, all but the last so many have been read. Nothing of the queue is copied.
+%%
+%% Messages of other origin are in the queue too. How many there are at least is known: as many as the queue is longer than what the
+%% sockets sent and does not count as read. Fewer may be left than that, if the owner reads the others first. Then messages count
+%% as read too early, but never more than ?OTHERS of them.
 -module(procket_raw_flow).
 
--export([new/1, sent/2, outstanding/1, response/2, again/1, count/2]).
+-export([new_table/0, new/1, sent/2, outstanding/1, response/2, again/1, close/1]).
 
 -export_type([flow/0]).
 
-%% What is asked for, in bytes, and what a queue may hold, in messages.
+%% {Owner, atomics:atomics_ref(), number of its sockets}
+-define(TABLE, ?MODULE).
+%% The counts that the sockets of an owner share: messages that were sent; of these, how many have been read at least; and how many other
+%% messages are in the queue.
+-define(SENT, 1).
+-define(READ, 2).
+-define(IN_BETWEEN, 3).
+
+%% The bytes after which the owner is asked, and the messages that a queue may hold as if they were read.
 -define(STEP, 262_144).
 -define(SHORT, 16).
+-define(OTHERS, 1024).
 %% Milliseconds until it is asked again.
 -define(SOON, 2).
--define(LATE, 250).
+-define(LATE, 500).
 
 -record(flow, {
     owner :: pid(),
-    %% Bytes that were sent since they last counted as read.
-    sent = 0 :: non_neg_integer(),
-    %% What was asked, and the bytes that the answer is about.
-    request :: undefined | {erpc:request_id(), non_neg_integer(), length | exact},
+    counts :: atomics:atomics_ref(),
+    %% The numbers and sizes of messages that do not count as read, and their sum in bytes.
+    unread = queue:new() :: queue:queue({Number :: pos_integer(), Bytes :: non_neg_integer()}),
+    bytes = 0 :: non_neg_integer(),
+    %% What was asked, and how many messages had been sent by then.
+    request :: undefined | {erpc:request_id(), Sent :: non_neg_integer()},
     delay = ?SOON :: pos_integer(),
-    waits = false :: boolean(),
-    %% Messages in the queue that are not of this socket.
-    others = 0 :: non_neg_integer()
+    waits = false :: boolean()
 }).
 
 -opaque flow() :: #flow{}.
 
+-spec new_table() -> ok.
+new_table() ->
+    procket_table:new(?TABLE, []).
+
+%% That of the calling socket. {@link close/1} ends it.
 -spec new(Owner :: pid()) -> flow().
 new(Owner) ->
-    #flow{owner = Owner}.
+    #flow{owner = Owner, counts = counts(Owner)}.
 
-%% So many bytes went to the owner.
+counts(Owner) ->
+    _ = ets:insert_new(?TABLE, {Owner, atomics:new(3, []), 0}),
+    try
+        _ = ets:update_counter(?TABLE, Owner, {3, 1}),
+        ets:lookup_element(?TABLE, Owner, 2)
+    catch
+        %% Another socket of the owner was its last, and is closed right now.
+        error:badarg -> counts(Owner)
+    end.
+
+-spec close(flow()) -> ok.
+close(#flow{owner = Owner}) ->
+    try ets:update_counter(?TABLE, Owner, {3, -1}) of
+        Left when Left =< 0 ->
+            _ = ets:select_delete(?TABLE, [{{Owner, '_', '$1'}, [{'=<', '$1', 0}], [true]}]),
+            ok;
+        _ ->
+            ok
+    catch
+        %% The application is stopping, and the table has gone.
+        error:badarg -> ok
+    end.
+
+%% A message of so many bytes went to the owner.
 -spec sent(non_neg_integer(), flow()) -> flow().
-sent(Bytes, #flow{sent = Sent} = Flow) ->
-    ask(Flow#flow{sent = Sent + Bytes}).
+sent(Bytes, #flow{counts = Counts, unread = Unread, bytes = Sum} = Flow) ->
+    Number = atomics:add_get(Counts, ?SENT, 1),
+    ask(Flow#flow{unread = queue:in({Number, Bytes}, Unread), bytes = Sum + Bytes}).
 
 %% The bytes that do not count as read yet.
 -spec outstanding(flow()) -> non_neg_integer().
-outstanding(#flow{sent = Sent}) ->
-    Sent.
+outstanding(#flow{bytes = Bytes}) ->
+    Bytes.
 
-ask(#flow{request = undefined, waits = false, sent = Sent, owner = Owner} = Flow) when Sent >= ?STEP ->
-    Request = erpc:send_request(node(Owner), erlang, process_info, [Owner, message_queue_len]),
-    Flow#flow{request = {Request, Sent, length}};
-ask(Flow) ->
-    Flow.
+ask(#flow{request = undefined, waits = false, bytes = Bytes} = Flow) when Bytes >= ?STEP -> request(Flow);
+ask(Flow) -> Flow.
+
+request(#flow{owner = Owner, counts = Counts} = Flow) ->
+    %% What is sent while the question is on the way counts as unread.
+    Sent = atomics:get(Counts, ?SENT),
+    Flow#flow{request = {erpc:send_request(node(Owner), erlang, process_info, [Owner, message_queue_len]), Sent}}.
 
 %% The time is over after which it is asked again.
 -spec again(flow()) -> flow().
-again(#flow{request = undefined, owner = Owner, sent = Sent} = Flow) ->
-    Request = erpc:send_request(node(Owner), ?MODULE, count, [Owner, self()]),
-    Flow#flow{request = {Request, Sent, exact}, waits = false};
-again(Flow) ->
-    Flow#flow{waits = false}.
+again(#flow{request = undefined} = Flow) -> request(Flow#flow{waits = false});
+again(Flow) -> Flow#flow{waits = false}.
 
 %% Takes a message that may be the answer; the bytes that count as read by now.
 -spec response(Message :: term(), flow()) -> {Read :: non_neg_integer(), flow()} | no_response.
 response(_Message, #flow{request = undefined}) ->
     no_response;
-response(Message, #flow{request = {Request, Asked, What}} = Flow) ->
+response(Message, #flow{request = {Request, Sent}} = Flow) ->
     try erpc:check_response(Message, Request) of
         no_response -> no_response;
-        {response, Answer} -> answer(What, Answer, Asked, Flow#flow{request = undefined})
+        {response, {message_queue_len, Length}} -> read(Length, Sent, Flow#flow{request = undefined});
+        %% The owner has ended, which its monitor tells.
+        {response, undefined} -> later(0, Flow#flow{request = undefined})
     catch
-        %% The node has gone, or has no such function. That the owner has gone says its monitor.
-        _:_ -> later(Flow#flow{request = undefined})
+        %% Its node has gone.
+        _:_ -> later(0, Flow#flow{request = undefined})
     end.
 
-answer(length, {message_queue_len, Length}, Asked, #flow{others = Others} = Flow) when Length - Others =< ?SHORT ->
-    read(Asked, Flow#flow{others = min(Others, Length)});
-answer(exact, {Own, Others}, Asked, Flow) when Own =< ?SHORT ->
-    read(Asked, Flow#flow{others = Others});
-answer(_What, _Answer, _Asked, Flow) ->
-    later(Flow).
+read(Length, Sent, #flow{counts = Counts} = Flow) ->
+    Others = others(Length, Counts),
+    InQueue = max(0, Length - Others),
+    ok = raise(Counts, ?READ, Sent - InQueue),
+    {Bytes, Taken} = take(Sent - max(0, InQueue - ?SHORT), 0, Flow),
+    case Bytes of
+        0 -> later(Bytes, Taken);
+        _ -> {Bytes, ask(Taken#flow{delay = ?SOON})}
+    end.
 
-read(Asked, #flow{sent = Sent} = Flow) ->
-    {Asked, ask(Flow#flow{sent = Sent - Asked, delay = ?SOON})}.
+%% How many of the messages in the queue are not the sockets'.
+others(Length, Counts) ->
+    Unread = atomics:get(Counts, ?SENT) - atomics:get(Counts, ?READ),
+    Others = min(Length, min(?OTHERS, max(atomics:get(Counts, ?IN_BETWEEN), Length - Unread))),
+    ok = atomics:put(Counts, ?IN_BETWEEN, Others),
+    Others.
 
-later(#flow{delay = Delay} = Flow) ->
+raise(Counts, Index, Value) ->
+    case atomics:get(Counts, Index) of
+        Lower when Lower < Value ->
+            case atomics:compare_exchange(Counts, Index, Lower, Value) of
+                ok -> ok;
+                _ -> raise(Counts, Index, Value)
+            end;
+        _ ->
+            ok
+    end.
+
+%% What was sent up to a number counts as read.
+take(Number, Read, #flow{unread = Unread, bytes = Sum} = Flow) ->
+    case queue:peek(Unread) of
+        {value, {First, Bytes}} when First =< Number ->
+            take(Number, Read + Bytes, Flow#flow{unread = queue:drop(Unread), bytes = Sum - Bytes});
+        _ ->
+            {Read, Flow}
+    end.
+
+later(Bytes, #flow{delay = Delay} = Flow) ->
     _ = erlang:send_after(Delay, self(), {?MODULE, again}),
-    {0, Flow#flow{waits = true, delay = min(2 * Delay, ?LATE)}}.
-
-%% Called on the owner's node: how many messages of a socket wait in its queue, and how many others.
--spec count(Owner :: pid(), gen_raw:socket()) -> {non_neg_integer(), non_neg_integer()} | undefined.
-count(Owner, Socket) ->
-    case process_info(Owner, messages) of
-        {messages, Messages} ->
-            Own = length([1 || {raw, From, _} <- Messages, From =:= Socket]),
-            {Own, length(Messages) - Own};
-        undefined ->
-            undefined
-    end.
+    {Bytes, Flow#flow{waits = true, delay = min(2 * Delay, ?LATE)}}.

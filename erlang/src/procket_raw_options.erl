@@ -22,6 +22,8 @@
     open := [procket:open_opt()]
 }.
 
+%% No kernel has longer names of interfaces, in bytes.
+-define(MAX_NAME, 255).
 %% linux/if_ether.h: ETH_P_ALL
 -define(ETH_P_ALL, 3).
 -define(SNAPLEN, 262_144).
@@ -32,7 +34,7 @@
 
 %% Raises `badarg' for what is no option, or not with this source.
 -spec parse(gen_raw:source(), [gen_raw:option()]) -> options().
-parse(Source, Options) when is_list(Options) ->
+parse(Source, Options) when is_list(Options), length(Options) >= 0 ->
     Defaults = #{
         source => source(Source),
         active => false,
@@ -47,15 +49,17 @@ parse(Source, Options) when is_list(Options) ->
         open => []
     },
     %% The first of each counts.
-    lists:foldr(fun option/2, Defaults, Options).
+    lists:foldr(fun option/2, Defaults, Options);
+parse(_Source, Options) ->
+    procket_error:badarg({options, Options}).
 
 source({fd, FD}) when is_integer(FD), FD >= 0 -> {fd, FD};
 source("any") -> {interface, <<>>};
 source(<<"any">>) -> {interface, <<>>};
 source(Name) when is_list(Name); is_binary(Name) ->
     try list_to_binary([Name]) of
-        <<_, _/binary>> = Binary -> {interface, Binary};
-        <<>> -> procket_error:badarg({source, Name})
+        Binary when Binary =/= <<>>, byte_size(Binary) =< ?MAX_NAME -> {interface, Binary};
+        _ -> procket_error:badarg({source, Name})
     catch
         error:badarg -> procket_error:badarg({source, Name})
     end;
@@ -84,8 +88,8 @@ option({buffer, Bytes}, Options) when is_integer(Bytes), Bytes > 0, Bytes =< ?MA
     Options#{buffer := Bytes};
 option({link, Value}, Options) when Value =:= raw; Value =:= cooked ->
     Options#{link := Value};
-%% These are checked by procket:open/2.
 option({Key, _} = Option, #{open := Open} = Options) when Key =:= namespace; Key =:= exec; Key =:= progname ->
+    ok = procket_open:check(Option),
     Options#{open := [Option | Open]};
 option(Option, _Options) ->
     bad(Option).

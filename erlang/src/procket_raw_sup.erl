@@ -39,6 +39,7 @@ sockets(FD) ->
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
-    ?TABLE = ets:new(?TABLE, [named_table, bag, public, {read_concurrency, true}]),
+    ok = procket_table:new(?TABLE, [bag, {read_concurrency, true}]),
+    ok = procket_raw_flow:new_table(),
     Child = #{id => procket_raw, start => {procket_raw, start_link, []}, restart => temporary},
     {ok, {#{strategy => simple_one_for_one}, [Child]}}.

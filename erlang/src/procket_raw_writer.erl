@@ -19,9 +19,9 @@ close(Writer) ->
 init(Port) ->
     {ok, Port}.
 
--spec handle_call(term(), gen_server:from(), port()) -> {noreply, port()}.
+-spec handle_call(term(), gen_server:from(), port()) -> {reply, {error, einval}, port()}.
 handle_call(_Request, _From, Port) ->
-    {noreply, Port}.
+    {reply, {error, einval}, Port}.
 
 %% That the port has ended is told to its owner.
 -spec handle_cast({write, [binary()]} | close, port()) -> {noreply, port()} | {stop, normal, port()}.

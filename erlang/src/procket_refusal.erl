@@ -39,12 +39,16 @@ refused([Program | _] = Command, Why) ->
     end.
 
 status(Path) ->
-    Port = open_port({spawn_executable, Path}, [{args, ["--version"]}, exit_status, hide]),
-    receive
-        {Port, {exit_status, Status}} -> Status
-    after 1000 ->
-        true = port_close(Port),
-        unknown
+    case procket_command:execute(Path, ["--version"], [exit_status, hide]) of
+        {ok, Port} ->
+            receive
+                {Port, {exit_status, Status}} -> Status
+            after 1000 ->
+                procket_start:close_port(Port),
+                unknown
+            end;
+        {error, _} ->
+            unknown
     end.
 
 %% One whose answer to `attach' is not that of this version of the protocol.

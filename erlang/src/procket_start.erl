@@ -27,10 +27,9 @@ connect(Options) ->
     end.
 
 start(#{command := [Program | Args] = Command}, Listener, Secret) ->
-    try open_port({spawn_executable, procket_command:find(Program)}, [{args, Args}, {env, ?ENV}, {packet, 2}, binary, exit_status, hide]) of
-        Port -> introduce(Port, Command, Listener, Secret)
-    catch
-        error:Reason -> procket_refusal:not_started(Command, spawn_posix(Reason))
+    case procket_command:execute(Program, Args, [{env, ?ENV}, {packet, 2}, binary, exit_status, hide]) of
+        {ok, Port} -> introduce(Port, Command, Listener, Secret);
+        {error, Reason} -> procket_refusal:not_started(Command, Reason)
     end.
 
 introduce(Port, Command, Listener, Secret) ->
@@ -54,6 +53,7 @@ introduce(Port, Command, Listener, Secret) ->
         {ok, Channel, Pid} ->
             {ok, Port, Channel, Pid};
         {error, Reason} ->
+            _ = [procket_command:kill(Port) || Reason =:= etimedout],
             close_port(Port),
             {error, Reason}
     end.
@@ -79,12 +79,6 @@ await_connected(Port, Command, Id) ->
     after ?TIMEOUT ->
         {error, etimedout}
     end.
-
-%% ENOTDIR: a path that leads into an archive.
-spawn_posix(enotdir) -> enoent;
-spawn_posix(Reason) when is_atom(Reason), Reason =/= badarg, Reason =/= system_limit -> Reason;
-spawn_posix(system_limit) -> eagain;
-spawn_posix(_) -> einval.
 
 %% At once, also where the port process does not read what was written to it: port_close/1 would wait for that.
 -spec close_port(port()) -> ok.

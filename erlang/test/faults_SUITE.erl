@@ -5,7 +5,8 @@
 
 all() ->
     [
-        killed_in_every_call, stopped_in_every_call, killed_under_load, killed_before_it_is_taken, never_started, servers_killed,
+        killed_in_every_call, stopped_in_every_call, killed_under_load, killed_before_it_is_taken, never_started, slow_start, servers_killed,
+        no_descriptor_is_lost_on_bad_programs, no_processes_in_the_vm, directories_are_swept,
         no_descriptors_in_the_vm, no_descriptors_in_the_worker, no_descriptors_in_the_system, no_memory_in_the_worker, no_memory_in_the_opener,
         full_disk, full_disk_everywhere, directory_removed, executable_removed, executable_replaced, output_closed, output_full, dies_at_once
     ].
@@ -225,15 +226,77 @@ killed_before_it_is_taken(_Config) ->
 
 %% A program that never says that it is there.
 never_started(Config) ->
-    Path = script(Config, "hangs", "exec sleep 300"),
+    Path = script(Config, "hangs", "exec sleep 301"),
     procket_test:quiet(fun() ->
         {ok, FD} = procket:socket(inet, dgram, udp),
         Before = procket_test:settled(fun procket_load:counts/0),
         Calls = [{N, fun() -> procket:open(0, [{protocol, udp}, {progname, Path}, {exec, [""]}]) end} || N <- lists:seq(1, 20)],
         ?assertEqual([{N, {error, etimedout}} || N <- lists:seq(1, 20)], answers(begin_all(Calls))),
         procket_test:counts_settle(Before),
-        _ = procket_test:sh("for d in /proc/[0-9]*; do tr '\\0' ' ' <$d/cmdline 2>/dev/null | grep -qx 'sleep 300 ' && kill ${d#/proc/}; done"),
+        ?assertEqual([], running("sleep 301")),
         ok = procket:close(FD)
+    end).
+
+%% The processes whose command line is this.
+running(Line) ->
+    {ok, Names} = file:list_dir("/proc"),
+    [Pid || Pid <- Names, {ok, Words} <- [file:read_file("/proc/" ++ Pid ++ "/cmdline")], lists:join(" ", binary:split(Words, <<0>>, [global, trim])) =:= lists:join(" ", [list_to_binary(W) || W <- string:lexemes(Line, " ")])].
+
+%% The time of a call begins when there is a port process.
+slow_start(Config) ->
+    Path = script(Config, "slow", ["sleep 1; exec ", code:priv_dir(procket), "/procket \"$@\""]),
+    application:set_env(procket, port_executable, Path),
+    application:set_env(procket, timeout, 300),
+    {ok, FD} = procket:socket(inet, dgram, udp),
+    ok = procket:close(FD),
+    {ok, Other} = procket:open(0, [{protocol, udp}, {exec, [""]}]),
+    ok = procket:close(Other).
+
+%% open_port/2 of OTP loses one each time that it fails.
+no_descriptor_is_lost_on_bad_programs(Config) ->
+    procket_test:quiet(fun() ->
+        [Missing, Plain, Directory] = [filename:join(proplists:get_value(priv_dir, Config), Name) || Name <- ["missing", "plain", "directory"]],
+        ok = file:write_file(Plain, "#!/bin/sh\n"),
+        ok = file:make_dir(Directory),
+        Bad = [{Missing, enoent}, {Plain, eacces}, {Directory, eacces}, {Plain ++ "/below", enoent}, {"procket_is_not_on_path", enoent}],
+        Open = fun(Program) -> procket:open(0, [{protocol, udp}, {progname, Program}, {exec, [""]}]) end,
+        [?assertEqual({error, Reason}, Open(Program), Program) || {Program, Reason} <- Bad],
+        Before = procket_test:settled(fun procket_test:open_fds/0),
+        _ = [Open(Program) || {Program, _} <- Bad, _ <- lists:seq(1, 10)],
+        ?assertEqual(Before, procket_test:settled(fun procket_test:open_fds/0))
+    end).
+
+%% What the application says of itself needs no process.
+no_processes_in_the_vm(_Config) ->
+    Expression =
+        "eacces = procket:errno_id(13), {ok, FD} = procket:open(0, [{protocol, udp}, {exec, [\"\"]}]), "
+        "[{module, _} = code:ensure_loaded(M) || M <- [io_lib_pretty, erl_eval]], "
+        "Fill = fun Fill(Pids) -> try spawn(fun() -> receive stop -> ok end end) of Pid -> Fill([Pid | Pids]) catch error:system_limit -> Pids end end, "
+        "Pids = Fill([]), "
+        "Info = procket:info(), Name = procket:getsockname(FD, <<0:128>>), Cold = procket:open(0, [{protocol, udp}, {exec, [\"env\"]}]), "
+        "[exit(Pid, kill) || Pid <- Pids], "
+        "{lists:sort([Role || #{role := Role, calls := _} <- Info]), element(1, Name), Cold}",
+    ?assertEqual({[opener, worker], ok, {error, enomem}}, procket_test:quiet(fun() -> procket_test:run_node("env ERL_FLAGS=\"+P 1024\"", Expression) end)).
+
+%% Those of this user that are older than any start, and no others.
+directories_are_swept(Config) ->
+    Tmp = filename:join(proplists:get_value(priv_dir, Config), "swept"),
+    Make = fun(Name, Age, Owner) ->
+        Dir = filename:join(Tmp, Name),
+        _ = procket_test:sh_ok(["mkdir -p ", Dir, " && touch ", Dir, "/s && touch -d '", Age, "' ", Dir, " && chown ", Owner, " ", Dir]),
+        Dir
+    end,
+    Random = "-0123456789ABCDEF",
+    Own = "\"$(id -u)\"",
+    Left = [Make("procket-123" ++ Random, "2 minutes ago", Own)],
+    Kept = [
+        Make("procket-124" ++ Random, "now", Own), Make("procket-125" ++ Random, "2 minutes ago", "65534"), Make("procket-126", "2 minutes ago", Own),
+        Make("procketeer-127" ++ Random, "2 minutes ago", Own)
+    ],
+    port_SUITE:with_tmpdir(Tmp, fun() ->
+        {ok, _} = application:ensure_all_started(procket),
+        ?assertEqual([], [Dir || Dir <- Left, filelib:is_dir(Dir)]),
+        ?assertEqual(Kept, [Dir || Dir <- Kept, filelib:is_file(Dir ++ "/s")])
     end).
 
 %% The application's own processes.

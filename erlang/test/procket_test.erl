@@ -3,7 +3,8 @@
 
 -export([need_root/1, need/2, run/2, sh/1, sh_ok/1]).
 -export([with_netns/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
--export([counts_settle/1, server/1, run_node/2, run_node/3, quiet/1]).
+-export([counts_settle/1, server/1, run_node/2, run_node/3, quiet/1, reports/1]).
+-export([log/2]).
 -export([with_stopped/2]).
 -export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
@@ -157,6 +158,30 @@ quiet(Fun) ->
     after
         logger:set_primary_config(level, Level)
     end.
+
+%% What processes report of their ends while something runs: {Level, Message}.
+reports(Fun) ->
+    Self = self(),
+    Id = list_to_atom("reports_" ++ integer_to_list(erlang:unique_integer([positive]) rem 8)),
+    ok = logger:add_handler(Id, ?MODULE, #{level => warning, config => Self, filters => []}),
+    try
+        _ = Fun(),
+        %% What was reported by others stands in their queues for a moment.
+        timer:sleep(100)
+    after
+        ok = logger:remove_handler(Id)
+    end,
+    all_reports(Self).
+
+all_reports(Self) ->
+    receive
+        {report, Self, Report} -> [Report | all_reports(Self)]
+    after 0 -> []
+    end.
+
+%% A handler of `logger'.
+log(#{level := Level, msg := Message}, #{config := To}) ->
+    To ! {report, To, {Level, Message}}.
 
 %% Runs something while processes of the system are stopped. They go on afterwards, also where the time of the test is up.
 with_stopped(OsPids, Fun) ->
