@@ -9,10 +9,15 @@
 -spec main([string()]) -> no_return().
 main([Minutes]) ->
     ok = logger:set_primary_config(level, none),
+    %% Hostile arguments make files.
+    Dir = string:trim(procket_test:sh_ok("mktemp -d")),
+    ok = file:set_cwd(Dir),
     {ok, _} = application:ensure_all_started(procket),
     %% What is made once: modules, atoms, port processes.
     Warm = procket_load:start(?CALLERS),
-    faults(erlang:monotonic_time(second) + 10, 0, quiet),
+    WarmActors = procket_soak_actors:start(),
+    faults(erlang:monotonic_time(second) + 20, 0, quiet),
+    {_, []} = procket_soak_actors:stop(WarmActors),
     #{wrong := []} = procket_load:stop(Warm),
     ok = all_work(),
     %% To look and to print makes atoms, the first time.
@@ -20,15 +25,20 @@ main([Minutes]) ->
     Before = counts(),
     io:format("before: ~0tp~n", [Before]),
     Load = procket_load:start(?CALLERS),
+    Actors = procket_soak_actors:start(),
     Faults = faults(erlang:monotonic_time(second) + 60 * list_to_integer(Minutes), 0, Load),
-    #{begun := Begun, outcomes := Outcomes, wrong := Wrong} = procket_load:stop(Load),
+    {Acts, WrongActs} = procket_soak_actors:stop(Actors),
+    #{begun := Begun, outcomes := Outcomes, wrong := WrongCalls} = procket_load:stop(Load),
+    Wrong = WrongCalls ++ WrongActs,
     ok = all_work(),
     After = settled(Before, 100),
     Total = lists:sum(maps:values(Begun)),
     Answered = lists:sum(maps:values(Outcomes)),
     Failed = lists:sum([N || {{_, Outcome}, N} <- maps:to_list(Outcomes), Outcome =/= ok]),
     io:format("after:  ~0tp~n~b faults, ~b calls, ~b answered, ~b of them with an error, ~b wrong~n", [After, Faults, Total, Answered, Failed, length(Wrong)]),
+    io:format("beside them: ~0tp~n", [Acts]),
     _ = [io:format("wrong: ~0tp~n", [W]) || W <- Wrong],
+    _ = procket_test:sh(["rm -rf ", Dir]),
     halt(case {Wrong, Answered, same(Before, After)} of {[], Total, true} -> 0; _ -> 1 end).
 
 %% Memory is shown, and not the same: it may not have doubled.

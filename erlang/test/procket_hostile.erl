@@ -113,7 +113,8 @@ leaf() ->
         9 -> 1_000_000;
         10 -> <<>>;
         11 -> <<1:1>>;
-        12 -> rand:bytes(rand:uniform(100));
+        %% No address of inet or inet6.
+        12 -> <<255, (rand:bytes(rand:uniform(100)))/binary>>;
         13 -> binary:copy(<<7>>, 65_536);
         14 -> large();
         15 -> "lo";
