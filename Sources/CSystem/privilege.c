@@ -21,10 +21,25 @@ int procket_started_secure(void) {
 #endif
 }
 
+// The C libraries of these systems call a constructor as they call main. Elsewhere it has no arguments.
+#if defined(__GLIBC__) || defined(__APPLE__) || defined(__FreeBSD__)
+static char **arguments;
+
 // Before anything else of this executable runs, the Swift runtime too: what a stranger wrote is not read.
-__attribute__((constructor(101))) static void distrust_environment(void) {
+__attribute__((constructor(101))) static void begin(int count, char **vector) {
+  (void)count;
+  arguments = vector;
   if (procket_started_secure()) procket_clear_environment();
 }
+
+char **procket_arguments(void) { return arguments; }
+#else
+__attribute__((constructor(101))) static void begin(void) {
+  if (procket_started_secure()) procket_clear_environment();
+}
+
+char **procket_arguments(void) { return NULL; }
+#endif
 
 int procket_become(uid_t user, gid_t group) {
 #ifdef __linux__
@@ -45,7 +60,7 @@ int procket_close_from(int first) {
   return 0;
 }
 
-// Where it stands: the Swift runtime finds the arguments of the program below it.
+// In place, so that nothing of it is left in memory.
 int procket_clear_environment(void) {
   extern char **environ;
   if (environ == NULL) return 0;
@@ -72,6 +87,8 @@ int procket_reset_signals(void) {
 }
 
 #ifdef __linux__
+int procket_save_user(uid_t user) { return setresuid((uid_t)-1, (uid_t)-1, user); }
+
 int procket_get_capabilities(struct procket_capabilities *sets) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2];

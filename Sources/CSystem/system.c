@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #ifdef __linux__
+#include <linux/kcmp.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -138,6 +140,16 @@ int procket_is_namespace(int fd) {
 }
 
 int procket_setns(int fd, int type) { return setns(fd, type); }
+
+_Static_assert(procket_socket_namespace == SIOCGSKNS, "linux/sockios.h");
+
+int procket_is_watched(pid_t process, int fd, int epoll, int number) {
+  struct kcmp_epoll_slot slot = {.efd = (uint32_t)epoll, .tfd = (uint32_t)number, .toff = 0};
+  long order = syscall(SYS_kcmp, process, getpid(), KCMP_EPOLL_TFD, (unsigned long)fd, &slot);
+  // EBADF: the process has no such descriptor. ENOENT: the file was closed, and epoll has forgotten it.
+  if (order < 0) return errno == EBADF || errno == ENOENT ? 0 : -1;
+  return order == 0;
+}
 
 const char *procket_errno_name(int number) { return strerrorname_np(number); }
 #else

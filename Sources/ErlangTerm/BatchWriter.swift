@@ -2,8 +2,9 @@ import CErlInterface
 
 /// Frames of `{packets, [Packet]}`, written with ei one behind the other, until somebody takes them: docs/protocol.md, "Functions of a capture".
 ///
-/// The memory is of a fixed size. What finds no room is refused, and can be offered again later. Who takes frames may read them
-/// later: the last bytes that were taken stay as they are.
+/// The memory is of a fixed size. A packet that finds no room is refused, and can be offered again: at the latest when all frames have
+/// been taken there is room for one of up to ``longestPacket``. Frames may be read some time after they were taken: the last bytes that
+/// were taken stay as they are.
 public struct BatchWriter: ~Copyable {
   /// What comes with a packet.
   public struct Stamp {
@@ -16,14 +17,19 @@ public struct BatchWriter: ~Copyable {
     }
   }
 
+  /// The longest packet that is sure to find room, in bytes.
+  public static let longestPacket = 1 << 18
   /// Frames of this length and their headers are what the BEAM reads at once, in bytes.
   private static let longest = 65_534
   /// That of `{packet,2}`.
   private static let header = FrameBuffer.Format.packet2.header
   private static let capacity = 1 << 21
-  /// A tuple, two integers and a binary's header; the end of a list.
+  /// The version, a tuple, the atom and a list's header; a tuple, two integers and a binary's header; the end of the list.
+  private static let beginning = 17
   private static let elementOverhead = 32
   private static let ending = 1
+  /// The encoding of the atom `packets`.
+  private static let nameLength = 9
 
   private let memory: UnsafeMutablePointer<CChar>
   /// How many of the bytes that were taken last stay.
@@ -52,11 +58,11 @@ public struct BatchWriter: ~Copyable {
   /// Adds a packet; false where there is no room.
   public mutating func add(_ bytes: UnsafeRawBufferPointer, _ stamp: Stamp?) -> Bool {
     let length = bytes.count + Self.elementOverhead
+    if Self.beginning + length + Self.ending > Self.longest { return addLong(bytes, stamp) }
     if count > 0, Int(cursor) - end - Self.header + length + Self.ending > Self.longest { close() }
     if count == 0 {
       guard makeRoom() else { return false }
       begin()
-      if Int(cursor) - end - Self.header + length + Self.ending > Self.longest { return addLong(bytes, stamp) }
     }
     if let stamp {
       ei_encode_tuple_header(memory, &cursor, 3)
@@ -127,7 +133,9 @@ public struct BatchWriter: ~Copyable {
 
   /// A packet that does not fit into a frame crosses in parts.
   private mutating func addLong(_ bytes: UnsafeRawBufferPointer, _ stamp: Stamp?) -> Bool {
-    guard 2 * FrameBuffer.longestFrame + bytes.count + bytes.count / 64 <= limit - end else { return false }
+    close()
+    let longest = Self.beginning + Self.elementOverhead + bytes.count + Self.ending
+    guard makeRoom(for: Parts.length(of: longest, idLength: Self.nameLength)) else { return false }
     var whole = TermWriter()
     whole.version()
     whole.tupleHeader(2)
@@ -160,9 +168,11 @@ public struct BatchWriter: ~Copyable {
   /// How far may be written. As long as less than `kept` was taken from the front, some of what was taken before has to stay.
   private var limit: Int { start >= kept ? Self.capacity : min(Self.capacity, keptBefore + start) }
 
-  /// Room for a frame of any length behind those that wait.
-  private mutating func makeRoom() -> Bool {
-    let wanted = Self.header + FrameBuffer.longestFrame
+  /// Room behind the frames that wait: by default for one of any length.
+  ///
+  /// Where none wait, there is always room for the longest packet: the frames were last moved to the front when the memory was nearly
+  /// full, so at least `(capacity - kept) / 2` bytes stand before what stays.
+  private mutating func makeRoom(for wanted: Int = header + FrameBuffer.longestFrame) -> Bool {
     if limit - end < wanted, waiting + wanted <= start - kept {
       keptBefore = start - kept
       memory.update(from: memory + start, count: waiting)

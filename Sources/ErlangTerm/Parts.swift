@@ -12,14 +12,26 @@ public enum Parts {
     case noRoom
   }
 
+  /// What stands around the chunk of a part at most: the tuple and the list, the identifier and the atom, two integers and the binary's header.
+  private static func envelope(idLength: Int) -> Int { 64 + idLength }
+
+  private static func chunkLength(idLength: Int) -> Int {
+    max(1, FrameBuffer.longestFrame - envelope(idLength: idLength))
+  }
+
+  /// How long the frames of an encoded answer with their headers are in all at most, in bytes.
+  static func length(of encoded: Int, idLength: Int) -> Int {
+    let chunk = chunkLength(idLength: idLength)
+    let count = (encoded + chunk - 1) / chunk
+    return encoded + count * (FrameBuffer.Format.packet2.header + envelope(idLength: idLength))
+  }
+
   /// Gives each frame of an encoded answer to `send`. `writer` is used for the frames of parts.
   public static func split<E: Error>(
     _ encoded: UnsafeRawBufferPointer, id: UnsafeRawBufferPointer, with writer: inout TermWriter,
     send: (UnsafeRawBufferPointer) throws(E) -> Void
   ) throws(E) {
-    // The tuple and the list around it, the atom, two integers and the header of the binary.
-    let envelope = 64 + id.count
-    let size = max(1, FrameBuffer.longestFrame - envelope)
+    let size = chunkLength(idLength: id.count)
     var offset = 0
     while offset < encoded.count {
       let chunk = UnsafeRawBufferPointer(rebasing: encoded[offset..<min(encoded.count, offset + size)])

@@ -38,7 +38,7 @@ public struct SocketRequest {
     #if os(Linux)
       // Opened with the caller's rights: what the caller may not read, it may not name.
       let there = try openNamespace(straight: isGoverned)
-      let here = try Namespace.open("/proc/thread-self/ns/net")
+      let here = try privileges.raised(.netAdmin) { () throws(Errno) in try Namespace.ownNetwork() }
       try privileges.raised(.sysAdmin) { () throws(Errno) in try Namespace.enter(there, type: Namespace.network) }
       let result = Result { () throws(Errno) in try openHere(with: privileges).release() }
       do {

@@ -16,6 +16,18 @@ import CSystem
       return descriptor
     }
 
+    /// The network namespace of this thread. Without proc(5) it is asked of a socket, for which the kernel wants `CAP_NET_ADMIN`.
+    public static func ownNetwork() throws(Errno) -> Descriptor {
+      do throws(Errno) {
+        return try open("/proc/thread-self/ns/net")
+      } catch {
+        guard error.rawValue == ENOENT else { throw error }
+      }
+      let socket = try Sockets.socket(family: AF_UNIX, type: Sockets.datagram, protocol: 0)
+      let number = socket.number
+      return Descriptor(owning: try valueOrErrno { procket_ioctl(number, UInt(procket_socket_namespace), nil) })
+    }
+
     /// Enters a namespace. The corresponding C function is `setns`.
     public static func enter(_ namespace: borrowing Descriptor, type: CInt) throws(Errno) {
       let number = namespace.number

@@ -12,7 +12,8 @@ import CSystem
       let event: [UInt8]
       let fd: CInt
       let writing: Bool
-      let target: String
+      /// What the kernel calls the file; nil without proc(5).
+      let target: String?
     }
 
     /// The first of the numbers under which registrations are made: above those of other descriptors here.
@@ -51,7 +52,10 @@ import CSystem
       }
       // Several may ask for the same event.
       remove(event: event)
-      watches[last] = Watch(event: event, fd: fd, writing: writing, target: Self.target(of: copy, in: "self"))
+      let watch = Watch(event: event, fd: fd, writing: writing, target: Self.target(of: copy, in: "self"))
+      // Where it cannot be told whether the descriptor is still the same, nobody is left to wait for what may be closed.
+      if watch.target == nil, try !isWatched(watch, of: peer) { throw Errno(rawValue: EBADF) }
+      watches[last] = watch
       tokens[event] = last
     }
 
@@ -71,7 +75,19 @@ import CSystem
 
     /// The events of descriptors that the process `peer` has closed, or that have become others; each is removed.
     public mutating func takeClosed(peer: pid_t) -> [[UInt8]] {
-      watches.filter { Self.target(of: $0.value.fd, in: "\(peer)") != $0.value.target }.keys.compactMap { take($0) }
+      watches.filter { !isSame($0.value, of: peer) }.keys.compactMap { take($0) }
+    }
+
+    /// Whether a descriptor is still the file that is watched.
+    private func isSame(_ watch: Watch, of peer: pid_t) -> Bool {
+      if let target = watch.target { return Self.target(of: watch.fd, in: "\(peer)") == target }
+      return (try? isWatched(watch, of: peer)) ?? true
+    }
+
+    private func isWatched(_ watch: Watch, of peer: pid_t) throws(Errno) -> Bool {
+      let number = try Self.number(of: watch.fd, watch.writing)
+      let epoll = epoll.number
+      return try valueOrErrno { procket_is_watched(peer, watch.fd, epoll, number) } == 1
     }
 
     private mutating func take(_ token: UInt64) -> [UInt8]? {
@@ -82,14 +98,18 @@ import CSystem
 
     /// A duplicate under the number that this descriptor of the BEAM always has here.
     private func registered(_ copy: CInt, _ fd: CInt, _ writing: Bool) throws(Errno) -> Descriptor {
-      let (number, overflow) = fd.multipliedReportingOverflow(by: 2)
-      guard !overflow, number < CInt.max - Self.base - 1 else { throw Errno(rawValue: EMFILE) }
-      let wanted = Self.base + number + (writing ? 1 : 0)
+      let wanted = try Self.number(of: fd, writing)
       do throws(Errno) {
         return Descriptor(owning: try valueOrErrno { procket_dup_to(copy, wanted) })
       } catch {
         throw Errno(rawValue: error.rawValue == EBADF ? EMFILE : error.rawValue)
       }
+    }
+
+    private static func number(of fd: CInt, _ writing: Bool) throws(Errno) -> CInt {
+      let (number, overflow) = fd.multipliedReportingOverflow(by: 2)
+      guard !overflow, number < CInt.max - base - 1 else { throw Errno(rawValue: EMFILE) }
+      return base + number + (writing ? 1 : 0)
     }
 
     private func raiseLimit() {
@@ -99,12 +119,12 @@ import CSystem
       _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
-    /// What the kernel calls the file behind a descriptor: `socket:[1234]`.
-    private static func target(of fd: CInt, in process: String) -> String {
+    /// What the kernel calls the file behind a descriptor, `socket:[1234]`; nil where it does not say.
+    private static func target(of fd: CInt, in process: String) -> String? {
       withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
-        guard let base = buffer.baseAddress else { return "" }
+        guard let base = buffer.baseAddress else { return nil }
         let count = readlink("/proc/\(process)/fd/\(fd)", base, buffer.count)
-        guard count > 0 else { return "" }
+        guard count > 0 else { return nil }
         return String(
           decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[0..<count]), as: UTF8.self)
       }

@@ -47,7 +47,7 @@ func compile(_ expression: String, linkType: CInt, length: CInt) -> CInt {
   return 0
 }
 
-let arguments = Array(CommandLine.arguments.dropFirst())
+let arguments = Arguments.all()
 guard arguments.count == 3, let linkType = CInt(arguments[0]), let length = CInt(arguments[1]), length > 0 else {
   put(usage, on: 2)
   exit(64)

@@ -64,7 +64,7 @@ func put(_ text: String, on fd: CInt) {
   bytes.withUnsafeBytes { _ = try? Files.writeAll(fd, $0) }
 }
 
-let arguments = CommandLine.arguments.dropFirst()
+let arguments = Arguments.all()
 switch arguments.first {
 case "worker" where arguments.count == 1: exit(serve(.worker))
 case "opener" where arguments.count == 1: exit(serve(.opener))
@@ -72,9 +72,9 @@ case "capture" where arguments.count == 1: exit(serve(.capture))
 case "--version" where arguments.count == 1: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
 case "--help" where arguments.count == 1: put(usage, on: 1)
 case "--check-policy" where arguments.count == 2:
-  exit(run { PolicyTool.check(arguments[2], with: $0) })
+  exit(run { PolicyTool.check(arguments[1], with: $0) })
 case "--explain" where arguments.count >= 3:
-  exit(run { PolicyTool.explain(arguments[2], arguments[3...].joined(separator: " "), with: $0) })
+  exit(run { PolicyTool.explain(arguments[1], arguments[2...].joined(separator: " "), with: $0) })
 default:
   put(usage, on: 2)
   exit(64)

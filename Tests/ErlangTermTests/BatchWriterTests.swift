@@ -172,4 +172,133 @@ import Testing
     let told = writer.add("failed", "enetdown")
     #expect(told)
   }
+
+  /// Reads frames as late as a pipe may: when `room` more bytes have been taken. What a reader finds are the sizes of packets, in order.
+  private struct LateReader {
+    /// The contents of every packet are the first bytes of this.
+    let contents: UnsafeRawBufferPointer
+    let room: Int
+    private var taken: [UnsafeRawBufferPointer] = []
+    private var unread = 0
+    private var parts: [UInt8] = []
+    private(set) var sizes: [Int] = []
+
+    init(contents: UnsafeRawBufferPointer, room: Int) {
+      self.contents = contents
+      self.room = room
+    }
+
+    mutating func take(_ frames: UnsafeRawBufferPointer) throws {
+      taken.append(frames)
+      unread += frames.count
+      var count = 0
+      while unread > room, count < taken.count {
+        try read(taken[count])
+        unread -= taken[count].count
+        count += 1
+      }
+      taken.removeFirst(count)
+    }
+
+    mutating func readAll() throws {
+      for frames in taken { try read(frames) }
+      taken = []
+      unread = 0
+    }
+
+    private mutating func read(_ frames: UnsafeRawBufferPointer) throws {
+      var offset = 0
+      while offset < frames.count {
+        let length = Int(frames[offset]) << 8 | Int(frames[offset + 1])
+        try read(frame: UnsafeRawBufferPointer(rebasing: frames[(offset + 2)..<(offset + 2 + length)]))
+        offset += 2 + length
+      }
+    }
+
+    private mutating func read(frame: UnsafeRawBufferPointer) throws {
+      var reader = try TermReader(checking: frame)
+      let isPart = try reader.tupleHeader() == 3
+      #expect(try reader.atom() == "packets")
+      guard isPart else { return try read(packets: &reader) }
+      #expect(try reader.atom() == "part")
+      #expect(try reader.listHeader() == 3)
+      #expect(try reader.integer() == parts.count)
+      let total = try reader.integer()
+      parts.append(contentsOf: try reader.binary())
+      guard parts.count == total else { return }
+      let whole = parts
+      parts.removeAll(keepingCapacity: true)
+      try whole.withUnsafeBytes { try read(frame: $0) }
+    }
+
+    private func both<A>(_ a: A?, _ b: A?) -> (A, A)? {
+      guard let a, let b else { return nil }
+      return (a, b)
+    }
+
+    private mutating func read(packets reader: inout TermReader) throws {
+      for _ in 0..<(try reader.listHeader()) {
+        let packet = try reader.binary()
+        guard let (found, expected) = both(packet.baseAddress, contents.baseAddress),
+          memcmp(found, expected, packet.count) == 0
+        else {
+          Issue.record("a packet of \(packet.count) bytes has others")
+          return
+        }
+        sizes.append(packet.count)
+      }
+    }
+  }
+
+  /// Gives packets of these sizes to a writer, of which a reader takes some now and then, and all where a packet finds no room.
+  private func write(_ sizes: [Int], keeping kept: Int) throws -> [Int] {
+    var generator = SystemRandomNumberGenerator()
+    let contents = (0..<(1 << 18)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    return try contents.withUnsafeBytes { contents in
+      var writer = BatchWriter(keeping: kept)
+      var reader = LateReader(contents: contents, room: min(kept, 1 << 19))
+      for size in sizes {
+        let packet = UnsafeRawBufferPointer(rebasing: contents[0..<size])
+        while !writer.add(packet, nil) {
+          if writer.waiting == 0 {
+            Issue.record("a packet of \(size) bytes is refused though nothing waits")
+            return reader.sizes
+          }
+          try reader.take(writer.take(.random(in: 1...300_000, using: &generator)))
+        }
+        switch Int.random(in: 0..<100, using: &generator) {
+        case 0..<5: writer.close()
+        case 5..<20: try reader.take(writer.take(.random(in: 1...300_000, using: &generator)))
+        case 20:
+          try reader.readAll()
+          writer.forget()
+        default: break
+        }
+      }
+      writer.close()
+      while writer.waiting > 0 { try reader.take(writer.take(1 << 17)) }
+      try reader.readAll()
+      return reader.sizes
+    }
+  }
+
+  @Test func everySizeArrives() throws {
+    let sizes = Array(1...BatchWriter.longestPacket).shuffled()
+    #expect(try write(sizes, keeping: 1 << 18) == sizes)
+  }
+
+  /// All lengths about those at which a packet needs one part more, and many others.
+  @Test(arguments: [0, 1, 1 << 12, 1 << 16, 1 << 18, 1 << 30]) func arrives(keeping kept: Int) throws {
+    var sizes = Array(1...3000) + Array(65_300...65_700) + Array(130_700...131_300) + Array(196_100...196_700)
+    sizes += Array(261_800...262_144) + (0..<3000).map { _ in Int.random(in: 1...262_144) }
+    sizes.shuffle()
+    #expect(try write(sizes, keeping: kept) == sizes)
+  }
+
+  /// Packets of one length, as bulk transfers have them. The shortest that crosses in parts has 65,485 bytes.
+  @Test(arguments: [65_400, 65_484, 65_485, 65_490, 65_549, 100_000, 131_072, 262_144])
+  func manyOfOneSize(_ size: Int) throws {
+    let sizes = [Int](repeating: size, count: 500)
+    #expect(try write(sizes, keeping: 1 << 18) == sizes)
+  }
 }

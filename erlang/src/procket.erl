@@ -154,7 +154,7 @@ open_socket(Port, Opts) ->
 %% '''
 -spec listen_fds() -> [{Name :: string(), fd()}] | {error, einval | ebadf}.
 listen_fds() ->
-    procket_fd:passed().
+    procket_passed:all().
 
 %% @equiv dev(Name, [])
 -spec dev(string()) -> {ok, fd()} | {error, posix()}.

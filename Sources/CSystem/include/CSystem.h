@@ -66,7 +66,12 @@ int procket_open_beneath(int directory, const char *path, int flags);
 // Opens a file through no symbolic link.
 int procket_open_straight(const char *path, int flags);
 int procket_is_namespace(int fd);
+// SIOCGSKNS: a descriptor of the network namespace of a socket, netdevice(7).
+enum { procket_socket_namespace = 0x894C };
 int procket_setns(int fd, int type);
+// Whether a descriptor of another process is the file that an epoll instance of this one has under a number: kcmp(2). -1 and errno where the
+// kernel does not say.
+int procket_is_watched(pid_t process, int fd, int epoll, int number);
 #endif
 
 #endif

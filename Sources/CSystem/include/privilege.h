@@ -14,6 +14,10 @@
 #include <sys/syscall.h>
 #endif
 
+// The arguments of main, up to NULL. The Swift runtime looks for them in /proc, which need not be there. NULL where the C library
+// gives them to main alone.
+char **procket_arguments(void);
+
 // Whether the executable gave this process rights that the one who started it has not: setuid, setgid, file capabilities.
 int procket_started_secure(void);
 
@@ -28,6 +32,9 @@ int procket_undumpable(void);
 int procket_reset_signals(void);
 
 #ifdef __linux__
+// Changes the saved user alone, which changes no right: setresuid(2).
+int procket_save_user(uid_t user);
+
 // Sets of capabilities, a bit each: capabilities(7).
 struct procket_capabilities {
   uint64_t effective;

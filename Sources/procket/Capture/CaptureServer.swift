@@ -56,7 +56,7 @@ import SystemCalls
     /// Returns when stdin ends; throws where stdout fails.
     mutating func run() throws(Errno) {
       while true {
-        let (source, wanted) = (watched(), interest)
+        let (source, wanted, isEnding) = (watched(), interest, isEnding)
         ready.set(0, Self.input, CInt(POLLIN))
         ready.set(1, source, wanted)
         ready.set(2, isEnded ? -1 : changes.number, CInt(POLLIN))
@@ -67,18 +67,23 @@ import SystemCalls
         if ready[0], try readInput() == false { return }
         let gathered = isGathering && Clock.monotonic() >= gatheredAt
         if gathered { isGathering = false }
-        if ready[1] || held != nil || hasUnread || !notices.isEmpty || gathered { receive() }
-        if !came, isRemoved, !gathered { end(Errno(rawValue: ENODEV)) }
+        if ready[1] || isHolding || hasUnread || gathered { receive() }
+        if !came, isEnding { end(Errno(rawValue: ENODEV)) }
         try flush()
       }
     }
 
     /// In milliseconds; -1 where there is nothing to wait for but requests and packets.
     private func timeout() -> CInt {
-      if hasUnread, held == nil { return 0 }
+      // There is room for what was held as soon as all has been written; before that, there is credit to wait for.
+      if isHolding { return batches.waiting == 0 ? 0 : -1 }
+      if hasUnread { return 0 }
       if isGathering { return CInt(clamping: max(0, gatheredAt - Clock.monotonic() + 999_999) / 1_000_000) }
-      return isRemoved && !isEnded ? Self.ending : -1
+      return isEnding ? Self.ending : -1
     }
+
+    /// Whether the interface has been removed, and all that is waited for is whether there are more of its packets.
+    private var isEnding: Bool { isRemoved && !isEnded && !isHolding && !isGathering }
 
     /// The descriptor of the source, unless nothing is wanted of it.
     private mutating func watched() -> CInt {
@@ -93,9 +98,12 @@ import SystemCalls
       }
     }
 
+    /// Whether something found no room.
+    private var isHolding: Bool { held != nil || !notices.isEmpty }
+
     private var interest: CInt {
       var events = 0
-      if held == nil, notices.isEmpty, !isGathering { events |= Int(POLLIN) }
+      if !isHolding, !isGathering { events |= Int(POLLIN) }
       if injector.isWaiting { events |= Int(POLLOUT) }
       return CInt(events)
     }
@@ -107,7 +115,7 @@ import SystemCalls
       var room = Self.turn
       var count = 0
       do {
-        while room > 0, !isEnded {
+        while room > 0, held != nil || !isEnded {
           let packet: CapturedPacket
           if let waiting = held {
             packet = waiting
