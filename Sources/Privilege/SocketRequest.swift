@@ -104,9 +104,11 @@ public struct SocketRequest {
     }
   }
 
-  /// What the socket is bound to; empty where it is not.
+  /// What the socket is bound to; empty where it is not. A raw socket has an address, and no port.
   func socketAddress() throws(Errno) -> [UInt8] {
-    let binds = isInternet && (type == Sockets.stream || type == Sockets.datagram)
+    let hasPort = type == Sockets.stream || type == Sockets.datagram
+    let binds = isInternet && (hasPort || type == Wanted.raw && !address.isEmpty)
+    let port = hasPort ? port : 0
     switch family {
     case AF_INET where binds:
       guard address.isEmpty || address.count == 4 else { throw Errno(rawValue: EINVAL) }
