@@ -110,7 +110,7 @@ handle_cast({send, Id, _Encoded}, #state{capture = undefined} = State) ->
     Id ! {Id, {error, {closed, 0}}},
     {noreply, State};
 handle_cast({send, Id, _Encoded}, #state{options = #{link := cooked}} = State) ->
-    Id ! {Id, {error, {eopnotsupp, 0}}},
+    Id ! {Id, {error, {enotsup, 0}}},
     {noreply, State};
 handle_cast({send, Id, Encoded}, #state{requests = Requests} = State) ->
     case procket_raw_requests:send(Id, Encoded, Requests) of
