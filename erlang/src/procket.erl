@@ -232,7 +232,7 @@ listen(FD) ->
     run(procket_request:listen(FD)).
 
 %% @doc Listens for connections: listen(2).
-%% `Backlog': how many connections may wait to be accepted. Errors: `eaddrinuse', another socket listens there; `eopnotsupp', the socket is no stream.
+%% `Backlog': how many connections may wait to be accepted. Errors: `eaddrinuse', another socket listens there; `enotsup', the socket is no stream.
 %%
 %% ```
 %% {ok, FD} = procket:socket(inet, stream, tcp),
@@ -422,7 +422,8 @@ sendmmsg(FD, Messages, Flags) ->
 read(FD, Length) ->
     run(procket_request:read(FD, Length)).
 
-%% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken.
+%% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken. Of nothing, nothing is written: also not an empty datagram.
+%% A list is written as {@link writev/2} writes it.
 %%
 %% Errors: `eagain'; `epipe', nobody reads any more; `einval', the device does not take it; `eio'.
 %%
@@ -436,7 +437,7 @@ write(FD, Data) ->
     run(procket_request:write(FD, Data)).
 
 %% @doc Writes several binaries in one go, as one datagram where the descriptor has datagrams: writev(2).
-%% Errors as of {@link write/2}.
+%% Errors as of {@link write/2}. An empty list raises `badarg'.
 %%
 %% ```
 %% {ok, FD} = procket:dev("null"),
@@ -484,13 +485,13 @@ getsockopt(FD, Level, Opt, Value) ->
 ioctl(FD, Request, Arg) ->
     run(procket_request:ioctl(FD, Request, Arg)).
 
-%% @doc Sets `O_NONBLOCK': fcntl(2). Note that an error is its bare name.
+%% @doc Sets `O_NONBLOCK': fcntl(2).
 %%
 %% ```
 %% ok = procket:set_sock_nonblock(FD),
-%% ebadf = procket:set_sock_nonblock(1000000).
+%% {error, ebadf} = procket:set_sock_nonblock(1000000).
 %% '''
--spec set_sock_nonblock(fd()) -> ok | posix().
+-spec set_sock_nonblock(fd()) -> ok | {error, posix()}.
 set_sock_nonblock(FD) ->
     run(procket_request:set_sock_nonblock(FD)).
 
@@ -645,9 +646,9 @@ family(Name) ->
 %% @doc How a `struct sockaddr' of `Length' bytes begins.
 %%
 %% ```
-%% Sockaddr = <<(procket:sockaddr_common(procket:family(inet), 16))/binary, 53:16, 127,0,0,1, 0:64>>.
+%% Sockaddr = <<(procket:sockaddr_common(inet, 16))/binary, 53:16, 127,0,0,1, 0:64>>.
 %% '''
--spec sockaddr_common(Family :: 0..16#ffff, Length :: 0..255) -> <<_:16>>.
+-spec sockaddr_common(family(), Length :: 0..255) -> <<_:16>>.
 sockaddr_common(Family, Length) ->
     procket_platform:sockaddr_common(Family, Length).
 
@@ -713,21 +714,31 @@ info() ->
 
 %% @doc From network to host byte order: byteorder(3).
 %%
+%% A binary is read as an integer in network order, which is converted: the result is what a native integer in that memory is.
+%%
 %% ```
-%% 16#7f000001 = procket:ntohl(<<127,0,0,1>>).
+%% <<Number:32/native>> = <<127,0,0,1>>,
+%% 16#7f000001 = procket:ntohl(Number),
+%% 77 = procket:ntohl(<<77:32/native>>).
 %% '''
 -spec ntohl(non_neg_integer() | <<_:32>>) -> non_neg_integer().
-ntohl(<<N:32>>) -> N;
-ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> ntohl(<<N:32/native>>).
+ntohl(<<N:32/native>>) -> N;
+ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> swapped(<<N:32/native>>).
 
 %% @doc From network to host byte order: byteorder(3).
 %%
+%% A binary of 4 bytes is read as an integer in network order, which is converted. One of 2 bytes is a number in network order.
+%%
 %% ```
-%% 53 = procket:ntohs(<<53:16>>).
+%% 53 = procket:ntohs(<<53:16>>),
+%% 53 = procket:ntohs(procket:ntohs(53)).
 %% '''
--spec ntohs(uint16_t() | <<_:16>>) -> uint16_t().
+-spec ntohs(uint16_t() | <<_:16>> | <<_:32>>) -> uint16_t().
 ntohs(<<N:16>>) -> N;
-ntohs(N) when is_integer(N), N >= 0, N =< 16#ffff -> ntohs(<<N:16/native>>).
+ntohs(<<N:32>>) -> ntohs(N);
+ntohs(N) when is_integer(N), N >= 0, N =< 16#ffff -> swapped(<<N:16/native>>).
+
+swapped(Bytes) -> binary:decode_unsigned(Bytes).
 
 %% @doc The bytes of padding from an offset to a machine word.
 %%

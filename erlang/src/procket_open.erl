@@ -109,7 +109,7 @@ string(Key, Value) ->
 socket_request(Port, Options) ->
     Get = fun(Key, Default) -> proplists:get_value(Key, Options, Default) end,
     Address = address(Get(ip, undefined)),
-    Family = family(Get(family, undefined), Get(protocol, undefined), Address),
+    Family = family(named_family(Get(family, unspec)), Get(protocol, undefined), Address),
     Type = Get(type, undefined),
     Protocol = protocol(Get(protocol, default_protocol(Family, Type))),
     {
@@ -141,12 +141,16 @@ binary_address(IP, Bits) ->
         _ -> <<<<N:Bits>> || N <- tuple_to_list(IP)>>
     end.
 
-family(undefined, Protocol, _) when Protocol =:= icmp6; Protocol =:= 'ipv6-icmp'; Protocol =:= 58 -> inet6;
-family(undefined, _, <<_:16/binary>>) -> inet6;
-family(undefined, _, _) -> inet;
-family(Family, _, _) when is_atom(Family) -> Family;
-family(Family, _, _) when is_integer(Family), Family >= 0, Family =< 16#ffff -> Family;
-family(Family, _, _) -> bad_option(family, Family).
+%% A number implies what its name does.
+named_family(Number) when is_integer(Number), Number >= 0, Number =< 16#ffff ->
+    hd([Name || Name <- [unspec, inet, inet6, local], procket:family(Name) =:= Number] ++ [Number]);
+named_family(Name) when is_atom(Name) -> Name;
+named_family(Family) -> bad_option(family, Family).
+
+family(unspec, Protocol, _) when Protocol =:= icmp6; Protocol =:= 'ipv6-icmp'; Protocol =:= 58 -> inet6;
+family(unspec, _, <<_:16/binary>>) -> inet6;
+family(unspec, _, _) -> inet;
+family(Family, _, _) -> Family.
 
 %% tcp, where it means anything: not for another type, nor outside of inet and inet6.
 default_protocol(Family, undefined) when Family =:= inet; Family =:= inet6 -> tcp;
@@ -167,11 +171,14 @@ type(stream, _, _) -> 1;
 type(dgram, _, _) -> 2;
 type(raw, _, _) -> 3;
 type(seqpacket, _, _) -> 5;
-type(N, _, _) when is_integer(N), N >= 0, N =< 16#7ff -> N;
+type(N, _, _) when is_integer(N), N >= 0, N =< 16#7fffffff -> type_number(procket_platform:socket_type(N));
 type(undefined, Protocol, Family) when Family =:= inet; Family =:= inet6 -> implied_type(Protocol);
 type(undefined, _, Family) when Family =:= local; Family =:= unix; Family =:= file -> 1;
 type(undefined, _, _) -> 3;
 type(Type, _, _) -> bad_option(type, Type).
+
+type_number(N) when N =< 16#7ff -> N;
+type_number(N) -> bad_option(type, N).
 
 implied_type(6) -> 1;
 implied_type(17) -> 2;

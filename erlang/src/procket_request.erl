@@ -176,8 +176,10 @@ write(FD, Data) when is_list(Data) ->
     writev(FD, Data).
 
 -spec writev(procket:fd(), [binary()]) -> request().
-writev(FD, Data) when is_list(Data) ->
-    write(FD, iolist_to_binary(Data)).
+writev(FD, [_ | _] = Data) ->
+    write(FD, iolist_to_binary(Data));
+writev(_FD, []) ->
+    procket_error:badarg({data, []}).
 
 %% What one call sends of `Data'.
 head(<<Head:?LIMIT/binary, _/binary>>) -> Head;
@@ -205,10 +207,7 @@ ioctl(FD, Request, Arg) when ?is_fd(FD), is_integer(Request), (is_binary(Arg) or
 
 -spec set_sock_nonblock(procket:fd()) -> request().
 set_sock_nonblock(FD) when ?is_fd(FD) ->
-    {set_sock_nonblock, [], [FD], fun
-        (ok, []) -> ok;
-        ({error, Reason}, []) -> Reason
-    end}.
+    {set_sock_nonblock, [], [FD], result}.
 
 -spec setns(file:filename()) -> request().
 setns(Path) ->
