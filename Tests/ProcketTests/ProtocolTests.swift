@@ -135,7 +135,7 @@ import Testing
   @Test func version() throws {
     let process = try PortProcess(["--version"])
     let text = try process.text()
-    #expect(text.hasPrefix("procket ") && text.contains("protocol 1"))
+    #expect(text.hasPrefix("procket ") && text.contains("protocol 2"))
     #expect(try process.end() == 0)
   }
 

@@ -96,7 +96,7 @@ open(Port) ->
 %% <li>`{family, F}': default what `ip' implies, else inet (inet6 for icmp6);</li>
 %% <li>`{ip, Address}': a tuple or a string;</li>
 %% <li>`{interface, Name}': SO_BINDTODEVICE, see socket(7); of a packet socket: where it is bound, see packet(7);</li>
-%% <li>`{dev, Name}': the device `/dev/Name' instead of a socket, as {@link dev/2} does;</li>
+%% <li>`{dev, Name}': the device `/dev/Name' instead of a socket, as {@link dev/2} does, in the `namespace';</li>
 %% <li>`{namespace, Path}': opens in this network namespace, see ip-netns(8);</li>
 %% <li>`{backlog, N}': listens, see listen(2);</li>
 %% <li>`{exec, [Prefix]}': prefixes of the opener's command, tried in turn: the next one only after eacces,
@@ -164,7 +164,8 @@ dev(Name) ->
 %% @doc Opens a character device below `/dev' for reading and writing, with the rights of an opener.
 %%
 %% Where `/dev/Name' does not exist, the first of `/dev/Name0' to `/dev/Name254' that is not busy.
-%% The options `exec', `progname' and `pipe' are those of {@link open/2}. Errors: those of open(2); `enodev': no character device.
+%% The options `exec', `progname' and `pipe' are those of {@link open/2}, and `{namespace, Path}' opens in this network namespace, where the
+%% device that is made with a TUN descriptor then is. Errors: those of open(2); `enodev': no character device.
 %%
 %% ```
 %% {ok, FD} = procket:dev("net/tun").
@@ -199,6 +200,8 @@ close(FD) when ?is_fd(FD) ->
     Result.
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
+%%
+%% The path of a Unix socket may be relative: to the node's working directory. What is made there has the mode that the node's umask leaves.
 %%
 %% Errors: `eacces', a low port, and the user has no right to it; `eaddrinuse'; `eaddrnotavail', no interface has the address; `einval', it is bound already.
 %%
@@ -501,7 +504,7 @@ setns(Path) ->
     run(procket_request:setns(Path)).
 
 %% @doc Enters a namespace: setns(2). It is the worker that enters: {@link socket/3} makes its sockets there from now on, for
-%% every caller, until the worker ends. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
+%% every caller, until the worker ends. A relative path is one in the node's working directory. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
 %% Errors: `enoent', no such file; `einval', it is no namespace, or not of that type; `eperm', the BEAM's user may not enter it.
 %%
 %% ```

@@ -17,7 +17,7 @@ socket(Port, Options) ->
 %% Opens a character device.
 -spec device(string(), [procket:open_opt() | term()]) -> {ok, procket:fd()} | {error, procket:posix()}.
 device(Name, Options) ->
-    open(dev, device_name(Name), how(Options)).
+    open(dev, {device_name(Name), namespace(Options)}, how(Options)).
 
 %% Family, type and protocol as socket(2) takes them.
 -spec socket_numbers(procket:family(), procket:type(), procket:protocol()) ->
@@ -89,7 +89,7 @@ how_value(exec, [_ | _] = Prefixes) ->
 how_value(progname, Progname) ->
     string(progname, Progname);
 how_value(pipe, Path) ->
-    string(pipe, Path);
+    filename:absname(string(pipe, Path));
 how_value(Key, Value) ->
     bad_option(Key, Value).
 
@@ -119,9 +119,16 @@ socket_request(Port, Options) ->
         Address,
         Port,
         interface(Get(interface, <<>>)),
-        unicode:characters_to_binary(string(namespace, Get(namespace, ""))),
+        namespace(Options),
         backlog(Get(backlog, undefined))
     }.
+
+%% The opener stands elsewhere than the node.
+namespace(Options) ->
+    case string(namespace, proplists:get_value(namespace, Options, "")) of
+        "" -> <<>>;
+        Path -> unicode:characters_to_binary(filename:absname(Path))
+    end.
 
 address(undefined) ->
     <<>>;

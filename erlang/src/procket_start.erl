@@ -4,7 +4,7 @@
 
 -export([connect/1, close_port/1, command/2]).
 
--define(PROTOCOL, 1).
+-define(PROTOCOL, 2).
 -define(TIMEOUT, 10_000).
 %% Who started the BEAM with sudo is not the one who starts the port program, whom sudo names here.
 -define(ENV, [{"SUDO_UID", false}, {"SUDO_GID", false}]).

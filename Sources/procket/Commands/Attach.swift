@@ -4,7 +4,7 @@ import SystemCalls
 
 extension Commands {
   /// The version of docs/protocol.md.
-  static let protocolVersion = 1
+  static let protocolVersion = 2
 
   /// Connects the channel: `[Path, Secret, Spin]`, the last in microseconds.
   @Sendable static func attach(_ call: inout Call, _ context: inout Context) throws(Failure) {
