@@ -144,6 +144,11 @@ public enum Files {
     Descriptor(owning: try valueOrErrno { procket_open(path, flags | O_CLOEXEC) })
   }
 
+  /// Makes relative paths mean those in a directory. The corresponding C function is `chdir`.
+  public static func changeDirectory(to path: String) throws(Errno) {
+    try valueOrErrno { chdir(path) }
+  }
+
   /// Sets or clears `O_NONBLOCK`. The corresponding C function is `fcntl`.
   public static func setNonblocking(_ fd: CInt, _ on: Bool) throws(Errno) {
     let flags = try statusFlags(fd)

@@ -2,7 +2,7 @@
 %% What differs between the platforms and is known without asking the port program.
 -module(procket_platform).
 
--export([family/1, sockaddr_common/2, unix_path_max/0, socket_type/1]).
+-export([family/1, sockaddr_common/2, unix_path_max/0, socket_type/1, has_relative_path/1]).
 
 -spec family(procket:family()) -> non_neg_integer().
 family(Number) when is_integer(Number), Number >= 0, Number =< 16#ffff -> Number;
@@ -45,3 +45,13 @@ socket_type(Type) ->
 socket_flags({unix, linux}) -> 8#2004000;
 socket_flags({unix, darwin}) -> 0;
 socket_flags({unix, _}) -> 16#30000000.
+
+%% Whether a native address is that of a Unix socket at a path that does not begin at the root.
+-spec has_relative_path(Sockaddr :: binary()) -> boolean().
+has_relative_path(<<Common:2/binary, First, _/binary>>) when First =/= 0, First =/= $/ ->
+    case os:type() of
+        {unix, linux} -> Common =:= <<1:16/native>>;
+        {unix, _} -> binary:last(Common) =:= 1
+    end;
+has_relative_path(Sockaddr) when is_binary(Sockaddr) ->
+    false.

@@ -55,11 +55,30 @@ one_descriptor({error, _} = Error, []) -> Error.
 
 -spec bind(procket:fd(), binary()) -> request().
 bind(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
-    {bind, [Sockaddr], [FD], result}.
+    at({bind, [Sockaddr], [FD], result}, Sockaddr).
 
 -spec connect(procket:fd(), binary()) -> request().
 connect(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
-    {connect, [Sockaddr], [FD], result}.
+    at({connect, [Sockaddr], [FD], result}, Sockaddr).
+
+%% A call with an address: the path of a Unix socket may be relative.
+at(Request, Sockaddr) ->
+    case procket_platform:has_relative_path(Sockaddr) of
+        true -> within(Request);
+        false -> Request
+    end.
+
+%% Relative paths are those in the node's working directory: the worker stands elsewhere.
+within({Function, Args, FDs, Decode}) ->
+    {within, [working_directory(), Function, Args], FDs, Decode}.
+
+working_directory() ->
+    case file:get_cwd() of
+        {ok, Directory} -> unicode:characters_to_binary(Directory, unicode, file:native_name_encoding());
+        {error, {no_translation, Directory}} -> Directory;
+        %% It has been removed. So it is for the worker: enoent.
+        {error, _} -> <<>>
+    end.
 
 -spec listen(procket:fd()) -> request().
 listen(FD) ->
@@ -136,7 +155,7 @@ sendto(FD, Data, Flags) ->
 
 -spec sendto(procket:fd(), binary(), integer(), binary()) -> request().
 sendto(FD, Data, Flags, Sockaddr) when ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_binary(Sockaddr) ->
-    {sendto, [head(Data), Flags, Sockaddr], [FD], sent(Data)}.
+    at({sendto, [head(Data), Flags, Sockaddr], [FD], sent(Data)}, Sockaddr).
 
 -spec sendmsg(procket:fd(), binary(), integer(), [procket:control()]) -> request().
 sendmsg(FD, Data, Flags, Ctrl) ->
@@ -147,11 +166,16 @@ sendmsg(FD, Data, Flags, Ctrl, Sockaddr) when
     ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_list(Ctrl), is_binary(Sockaddr)
 ->
     {Control, FDs} = procket_message:detach(Ctrl),
-    {sendmsg, [head(Data), Flags, Control, Sockaddr], [FD | FDs], sent(Data)}.
+    at({sendmsg, [head(Data), Flags, Control, Sockaddr], [FD | FDs], sent(Data)}, Sockaddr).
 
 -spec sendmmsg(procket:fd(), [{binary(), binary()}], integer()) -> request().
 sendmmsg(FD, Messages, Flags) when ?is_fd(FD), is_list(Messages), ?is_int32(Flags) ->
-    {sendmmsg, [messages(Messages, ?MOST_MESSAGES, ?LIMIT), Flags], [FD], result}.
+    Taken = messages(Messages, ?MOST_MESSAGES, ?LIMIT),
+    Request = {sendmmsg, [Taken, Flags], [FD], result},
+    case lists:any(fun({_, Sockaddr}) -> procket_platform:has_relative_path(Sockaddr) end, Taken) of
+        true -> within(Request);
+        false -> Request
+    end.
 
 %% As many messages as one call takes: the first ones.
 messages([{Data, Sockaddr} | Messages], Count, Room) when is_binary(Data), is_binary(Sockaddr) ->
@@ -215,7 +239,7 @@ setns(Path) ->
 
 -spec setns(file:filename(), integer()) -> request().
 setns(Path, NsType) when (is_list(Path) orelse is_binary(Path)), ?is_int32(NsType) ->
-    {setns, [unicode:characters_to_binary(Path), NsType], [], result}.
+    within({setns, [unicode:characters_to_binary(Path), NsType], [], result}).
 
 %% Several calls in one exchange.
 -spec batch([{atom(), [term()]}]) -> request().

@@ -1,6 +1,7 @@
 %% What programs for the published API do, down to the form of each answer.
 -module(published_SUITE).
 -include_lib("stdlib/include/assert.hrl").
+-include_lib("kernel/include/file.hrl").
 -include_lib("procket/include/procket.hrl").
 -include_lib("procket/include/packet.hrl").
 -include_lib("procket/include/bpf.hrl").
@@ -14,6 +15,7 @@ all() ->
     [
         sockaddr_common_of_names, byte_order, filter_gives_the_program, packet_socket_in_host_order, packet_socket_binaries, interface_name_is_binary,
         auxdata, family_by_number, raw_socket_is_bound, socket_flags, nonblock_error, errno_names, empty_writes, default_gateway,
+        device_in_namespace, relative_path, relative_path_of_datagrams, relative_namespace, directory_removed, mask_of_the_node,
         bpf_instructions, bpf_offsets, bpf_buffers, bpf_control
     ].
 
@@ -177,6 +179,130 @@ default_gateway(_Config) ->
         ?assertEqual({{10, 9, 5, 254}, {ok, {2, 0, 0, 0, 0, 254}, {10, 9, 5, 254}}},
             procket_test:run_node("ip netns exec " ++ Name, "{packet:gateway_addr(\"\"), packet:gateway(\"\")}"))
     end).
+
+%% A TUN device is one of the namespace in which its file was opened.
+device_in_namespace(_Config) ->
+    procket_test:with_netns(fun(Name) ->
+        Path = "/run/netns/" ++ Name,
+        Ifreq = <<"procketN", 0:64, 16#1001:16/native, 0:(22 * 8)>>,
+        [
+            begin
+                {ok, FD} = Open(),
+                %% TUNSETIFF
+                {ok, _} = procket:ioctl(FD, 16#400454ca, Ifreq),
+                ?assertMatch({error, _}, net:if_name2index("procketN")),
+                _ = procket_test:sh_ok("ip -n " ++ Name ++ " link show procketN"),
+                ok = procket:close(FD)
+            end
+         || Open <- [
+                fun() -> procket:dev("net/tun", [{namespace, Path}]) end,
+                fun() -> procket:open(0, [{dev, "net/tun"}, {namespace, Path}]) end
+            ]
+        ],
+        %% The opener goes back to where it was.
+        {ok, Here} = procket:dev("net/tun"),
+        {ok, _} = procket:ioctl(Here, 16#400454ca, Ifreq),
+        ?assertMatch({ok, _}, net:if_name2index("procketN")),
+        ok = procket:close(Here)
+    end),
+    ?assertEqual({error, enoent}, procket:dev("net/tun", [{namespace, "/run/netns/not-there"}, {exec, [""]}])),
+    ?assertEqual({error, einval}, procket:dev("net/tun", [{namespace, "/etc/passwd"}, {exec, [""]}])).
+
+%% Paths are those in the node's working directory at that moment, also where that one alone is longer than sun_path.
+relative_path(Config) ->
+    Root = filename:join(proplists:get_value(priv_dir, Config), "paths"),
+    Directories = [filename:join(Root, "short"), filename:join(Root, lists:duplicate(200, $d)), filename:join(Root, "with blanks and \x{e9}")],
+    [
+        in_directory(Directory, fun() ->
+            {ok, Listener} = procket:socket(local, stream, 0),
+            ok = procket:bind(Listener, unix_address("rel.sock")),
+            ?assertEqual({error, eaddrinuse}, procket:bind(element(2, procket:socket(local, stream, 0)), unix_address("rel.sock"))),
+            ?assertMatch({ok, _}, file:read_file_info(filename:join(Directory, "rel.sock"))),
+            ?assertMatch({ok, <<1:16/native, "rel.sock", 0, _/binary>>}, procket:getsockname(Listener, <<0:880>>)),
+            ok = procket:listen(Listener),
+            {ok, FD} = procket:socket(local, stream, 0),
+            ok = procket:connect(FD, unix_address("rel.sock")),
+            {ok, Peer} = procket:accept(Listener),
+            ok = procket:write(Peer, <<"here">>),
+            ?assertEqual({ok, <<"here">>}, procket:read(FD, 10)),
+            [ok] = procket:call([{bind, [element(2, procket:socket(local, stream, 0)), unix_address("../in.call")]}]),
+            ok = file:delete("../in.call"),
+            [ok = procket:close(One) || One <- [Listener, FD, Peer]]
+        end)
+     || Directory <- Directories
+    ],
+    ?assertMatch({error, enoent}, file:read_file_info("/rel.sock")).
+
+relative_path_of_datagrams(Config) ->
+    in_directory(filename:join(proplists:get_value(priv_dir, Config), "datagrams"), fun() ->
+        {ok, To} = procket:socket(local, dgram, 0),
+        ok = procket:bind(To, unix_address("to")),
+        {ok, From} = procket:socket(local, dgram, 0),
+        ok = procket:sendto(From, <<"sendto">>, 0, unix_address("to")),
+        ok = procket:sendmsg(From, <<"sendmsg">>, 0, [], unix_address("./to")),
+        {ok, 2} = procket:sendmmsg(From, [{<<"one">>, unix_address("to")}, {<<"two">>, unix_address("to")}], 0),
+        ?assertEqual([<<"sendto">>, <<"sendmsg">>, <<"one">>, <<"two">>], [Data || _ <- [1, 2, 3, 4], {ok, Data} <- [procket:recv(To, 10)]]),
+        ?assertEqual({error, enoent}, procket:sendto(From, <<"x">>, 0, unix_address("nobody"))),
+        [ok = procket:close(FD) || FD <- [To, From]]
+    end).
+
+relative_namespace(Config) ->
+    in_directory(filename:join(proplists:get_value(priv_dir, Config), "namespaces"), fun() ->
+        ok = file:make_symlink("/proc/" ++ os:getpid() ++ "/ns/net", "net"),
+        ok = procket:setns("net", 16#40000000),
+        ?assertEqual({error, enoent}, procket:setns("not-there"))
+    end),
+    in_directory("/run", fun() ->
+        procket_test:with_netns(fun(Name) ->
+            {ok, FD} = procket:open(0, [{protocol, udp}, {namespace, "netns/" ++ Name}]),
+            ok = procket:close(FD)
+        end),
+        {ok, Piped} = procket:open(0, [{protocol, udp}, {pipe, "procket-pipe"}]),
+        ok = procket:close(Piped)
+    end).
+
+directory_removed(Config) ->
+    Directory = filename:join(proplists:get_value(priv_dir, Config), "removed"),
+    in_directory(Directory, fun() ->
+        ok = file:del_dir(Directory),
+        {ok, FD} = procket:socket(local, stream, 0),
+        ?assertEqual({error, enoent}, procket:bind(FD, unix_address("rel.sock"))),
+        ok = procket:close(FD)
+    end),
+    ?assertMatch({error, enoent}, file:read_file_info("/rel.sock")).
+
+%% What is made at a path is made with the node's mask: others may connect where it lets them.
+mask_of_the_node(_Config) ->
+    Directory = string:trim(procket_test:sh_ok("mktemp -d -p /var/tmp && chmod 755 /var/tmp")),
+    try
+        _ = procket_test:sh_ok(["chmod 755 ", Directory]),
+        [
+            begin
+                Path = filename:join(Directory, Mask),
+                Expression = io_lib:format(
+                    "{ok, FD} = procket:socket(local, dgram, 0), ok = procket:bind(FD, <<1:16/native, \"~s\", 0:(8 * 40)>>), procket:close(FD)", [Path]),
+                ok = procket_test:run_node("umask " ++ Mask ++ " &&", Expression),
+                {ok, #file_info{mode = Mode}} = file:read_file_info(Path),
+                ?assertEqual({Mask, Expected}, {Mask, Mode band 8#777})
+            end
+         || {Mask, Expected} <- [{"000", 8#777}, {"022", 8#755}, {"077", 8#700}]
+        ]
+    after
+        procket_test:sh(["rm -rf ", Directory])
+    end.
+
+unix_address(Path) ->
+    <<1:16/native, (unicode:characters_to_binary(Path))/binary, 0:640>>.
+
+in_directory(Directory, Fun) ->
+    {ok, Before} = file:get_cwd(),
+    ok = filelib:ensure_dir(filename:join(Directory, "x")),
+    ok = file:set_cwd(Directory),
+    try
+        Fun()
+    after
+        ok = file:set_cwd(Before)
+    end.
 
 %% bpf
 

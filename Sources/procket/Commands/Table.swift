@@ -37,6 +37,7 @@ enum Commands {
     Command("lane", 0, lane),
     Command("counters", 0, counters),
     Command("batch", 1, fd: nil, batch),
+    Command("within", 3, fd: nil, within),
     Command("socket", 3, socket),
     Command("bind", 1, fd: true, bind),
     Command("connect", 1, fd: true, connect),
