@@ -89,7 +89,7 @@ how_value(exec, [_ | _] = Prefixes) ->
 how_value(progname, Progname) ->
     string(progname, Progname);
 how_value(pipe, Path) ->
-    filename:absname(string(pipe, Path));
+    absolute(string(pipe, Path));
 how_value(Key, Value) ->
     bad_option(Key, Value).
 
@@ -127,8 +127,11 @@ socket_request(Port, Options) ->
 namespace(Options) ->
     case string(namespace, proplists:get_value(namespace, Options, "")) of
         "" -> <<>>;
-        Path -> unicode:characters_to_binary(filename:absname(Path))
+        Path -> unicode:characters_to_binary(absolute(Path))
     end.
+
+absolute("/" ++ _ = Path) -> Path;
+absolute(Path) -> filename:absname(Path).
 
 address(undefined) ->
     <<>>;
