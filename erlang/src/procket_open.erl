@@ -53,7 +53,7 @@ refusal(Refused, _Later) -> Refused.
 
 run(Command, Function, Request, #{pipe := Path}) ->
     Options = #{command => Command, pipe => Path},
-    {ok, _} = application:ensure_all_started(procket),
+    ok = procket_app:ensure_started(),
     case procket_port_sup:start_port(Options) of
         {ok, Pid} ->
             Result =

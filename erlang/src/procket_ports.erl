@@ -52,8 +52,8 @@ gone(Key) ->
     procket_table:delete(?TABLE, Key).
 
 start(Key) ->
-    case application:ensure_all_started(procket) of
-        {ok, _} ->
+    case procket_app:ensure_started() of
+        ok ->
             case procket_call:application(?MODULE, {start, Key}) of
                 {ok, Pid} ->
                     case procket_port:await(Pid) of

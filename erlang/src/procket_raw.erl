@@ -28,8 +28,8 @@
 -spec open(procket_raw_options:options(), Owner :: pid()) ->
     {ok, pid()} | {error, procket:posix() | {filter, string()}}.
 open(Options, Owner) ->
-    case application:ensure_all_started(procket) of
-        {ok, _} ->
+    case procket_app:ensure_started() of
+        ok ->
             case procket_raw_sup:start_socket(Options, Owner) of
                 {ok, Pid} -> opened(Pid);
                 {error, _} -> {error, epipe}

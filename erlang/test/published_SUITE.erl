@@ -15,7 +15,7 @@ all() ->
     [
         sockaddr_common_of_names, byte_order, filter_gives_the_program, packet_socket_in_host_order, packet_socket_binaries, interface_name_is_binary,
         auxdata, family_by_number, raw_socket_is_bound, socket_flags, nonblock_error, errno_names, empty_writes, default_gateway,
-        device_in_namespace, relative_path, relative_path_of_datagrams, relative_namespace, directory_removed, mask_of_the_node,
+        device_in_namespace, relative_path, relative_path_of_datagrams, relative_namespace, directory_removed, mask_of_the_node, modules_alone,
         bpf_instructions, bpf_offsets, bpf_buffers, bpf_control
     ].
 
@@ -290,6 +290,21 @@ mask_of_the_node(_Config) ->
     after
         procket_test:sh(["rm -rf ", Directory])
     end.
+
+%% The modules in a directory, the port program beside it, and no procket.app.
+modules_alone(Config) ->
+    Directory = filename:join(proplists:get_value(priv_dir, Config), "alone"),
+    Lib = procket_test:copy_application(Directory),
+    ok = file:delete(filename:join(Lib, "ebin/procket.app")),
+    Test = filename:dirname(code:which(?MODULE)),
+    Expression = "application:ensure_all_started(procket_not_there), "
+        "{ok, FD} = procket:open(0, [{protocol, udp}]), {ok, Socket} = procket:socket(inet, dgram, udp), {ok, Raw} = gen_raw:open(\"lo\", []), "
+        "{procket:close(FD), procket:close(Socket), gen_raw:close(Raw), lists:member(procket_lane, element(2, application:get_key(procket, modules)))}",
+    ?assertEqual({ok, ok, ok, true}, procket_test:run_node("cd / &&", [Lib, "/ebin ", Test], Expression)),
+    %% Each may be the first.
+    [?assertEqual(ok, procket_test:run_node("cd / &&", [Lib, "/ebin"], First)) || First <- [
+        "element(1, procket:socket(inet, dgram, udp))", "element(1, gen_raw:open(\"lo\", []))", "element(1, procket:open(0, [{protocol, udp}, {pipe, \"/tmp/alone\"}]))"
+    ]].
 
 unix_address(Path) ->
     <<1:16/native, (unicode:characters_to_binary(Path))/binary, 0:640>>.
