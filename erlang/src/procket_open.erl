@@ -52,7 +52,15 @@ refusal({error, enoent}, Later) -> Later;
 refusal(Refused, _Later) -> Refused.
 
 run(Command, Function, Request, #{pipe := Path}) ->
-    Options = #{command => Command, pipe => Path},
+    run_alone(#{command => Command, pipe => Path}, Function, Request);
+run(Command, Function, Request, #{}) ->
+    case procket_command:is_lasting(Command) andalso procket_call:opener(Command, Function, [Request]) of
+        NotKept when NotKept =:= false; NotKept =:= {error, full} -> run_alone(#{command => Command}, Function, Request);
+        Result -> fd(Result)
+    end.
+
+%% By an opener that serves this call and no other.
+run_alone(Options, Function, Request) ->
     ok = procket_app:ensure_started(),
     case procket_port_sup:start_port(Options) of
         {ok, Pid} ->
@@ -66,9 +74,7 @@ run(Command, Function, Request, #{pipe := Path}) ->
             Result;
         {error, _} ->
             {error, enomem}
-    end;
-run(Command, Function, Request, #{}) ->
-    fd(procket_call:opener(Command, Function, [Request])).
+    end.
 
 fd({ok, [FD]}) -> {ok, FD};
 fd({Error, []}) -> Error;

@@ -15,9 +15,10 @@
 -type ports() :: #{key() | capture() => pid()}.
 
 -define(TABLE, ?MODULE).
+-define(MOST_OPENERS, 8).
 
-%% The port process for a key, started if there is none.
--spec get(key()) -> {ok, procket_port:handle()} | {error, procket:posix()}.
+%% The port process for a key, started if there is none. `{error, full}': so many openers run that there is no other.
+-spec get(key()) -> {ok, procket_port:handle()} | {error, procket:posix() | full}.
 get(Key) ->
     try ets:lookup_element(?TABLE, Key, 2) of
         Handle -> {ok, Handle}
@@ -78,18 +79,23 @@ init([]) ->
     {ok, #{}}.
 
 -spec handle_call({start, key()}, gen_server:from(), ports()) ->
-    {reply, {ok, pid()} | {error, procket:posix()}, ports()}.
+    {reply, {ok, pid()} | {error, procket:posix() | full}, ports()}.
 handle_call({start, Key}, _From, Ports) ->
     case Ports of
         #{Key := Pid} ->
             {reply, {ok, Pid}, Ports};
         #{} ->
-            case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
-                {ok, Pid} ->
-                    {reply, {ok, Pid}, watch(Key, Pid, Ports)};
-                {error, _} ->
-                    {reply, {error, enomem}, Ports}
+            Openers = [opener || {opener, _} <- maps:keys(Ports)],
+            case Key =/= worker andalso length(Openers) >= ?MOST_OPENERS of
+                true -> {reply, {error, full}, Ports};
+                false -> start_port(Key, Ports)
             end
+    end.
+
+start_port(Key, Ports) ->
+    case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
+        {ok, Pid} -> {reply, {ok, Pid}, watch(Key, Pid, Ports)};
+        {error, _} -> {reply, {error, enomem}, Ports}
     end.
 
 -spec handle_cast(term(), ports()) -> {noreply, ports()}.
