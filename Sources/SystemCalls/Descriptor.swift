@@ -144,6 +144,11 @@ public enum Files {
     Descriptor(owning: try valueOrErrno { procket_open(path, flags | O_CLOEXEC) })
   }
 
+  /// Another descriptor of the same open file, close-on-exec. The corresponding C function is `fcntl`.
+  public static func duplicate(_ fd: CInt) throws(Errno) -> Descriptor {
+    Descriptor(owning: try valueOrErrno { procket_fcntl(fd, F_DUPFD_CLOEXEC, 0) })
+  }
+
   /// Makes relative paths mean those in a directory. The corresponding C function is `chdir`.
   public static func changeDirectory(to path: String) throws(Errno) {
     try valueOrErrno { chdir(path) }

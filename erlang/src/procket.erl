@@ -174,7 +174,8 @@ dev(Name) ->
 dev(Name, Opts) when is_list(Opts) ->
     procket_open:device(Name, Opts).
 
-%% @doc Makes a socket with the rights of the BEAM's user: socket(2).
+%% @doc Makes a socket with the rights of the BEAM's user: socket(2). Where these do not suffice, with those of the BEAM itself, which may have
+%% capabilities of its file.
 %%
 %% Errors: `eacces', `eperm', the user has no right to it, as to a raw one; `eafnosupport', `eprotonosupport', `esocktnosupport', the kernel has none such.
 %%
@@ -183,7 +184,8 @@ dev(Name, Opts) when is_list(Opts) ->
 %% '''
 -spec socket(family(), type(), protocol()) -> {ok, fd()} | {error, posix()}.
 socket(Family, Type, Protocol) ->
-    run(procket_request:socket(Family, Type, Protocol)).
+    {socket, Numbers, [], _} = Request = procket_request:socket(Family, Type, Protocol),
+    procket_node:socket(run(Request), list_to_tuple(Numbers)).
 
 %% @doc Closes a descriptor of the BEAM, whatever it is: close(2). Error: `ebadf', there is no such descriptor.
 %%
@@ -203,7 +205,7 @@ close(FD) when ?is_fd(FD) ->
 %%
 %% The path of a Unix socket may be relative: to the node's working directory. What is made there has the mode that the node's umask leaves.
 %%
-%% Errors: `eacces', a low port, and the user has no right to it; `eaddrinuse'; `eaddrnotavail', no interface has the address; `einval', it is bound already.
+%% Errors: `eacces', a low port, and neither the user nor the BEAM has a right to it; `eaddrinuse'; `eaddrnotavail', no interface has the address; `einval', it is bound already.
 %%
 %% ```
 %% {ok, FD} = procket:socket(inet, dgram, udp),
@@ -211,7 +213,7 @@ close(FD) when ?is_fd(FD) ->
 %% '''
 -spec bind(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 bind(FD, Sockaddr) ->
-    run(procket_request:bind(FD, Sockaddr)).
+    procket_node:bind(run(procket_request:bind(FD, Sockaddr)), FD, Sockaddr).
 
 %% @doc Connects to a native `struct sockaddr': connect(2). An empty binary is a NULL address.
 %%

@@ -2,7 +2,7 @@
 %% What differs between the platforms and is known without asking the port program.
 -module(procket_platform).
 
--export([family/1, sockaddr_common/2, unix_path_max/0, socket_type/1, has_relative_path/1]).
+-export([family/1, sockaddr_common/2, unix_path_max/0, socket_type/1, has_relative_path/1, internet_address/1]).
 
 -spec family(procket:family()) -> non_neg_integer().
 family(Number) when is_integer(Number), Number >= 0, Number =< 16#ffff -> Number;
@@ -55,3 +55,21 @@ has_relative_path(<<Common:2/binary, First, _/binary>>) when First =/= 0, First 
     end;
 has_relative_path(Sockaddr) when is_binary(Sockaddr) ->
     false.
+
+%% A native address of inet or inet6 as OTP's `socket' has it.
+-spec internet_address(Sockaddr :: binary()) -> socket:sockaddr_in() | socket:sockaddr_in6() | none.
+internet_address(<<Common:2/binary, Port:16, A, B, C, D, _/binary>> = Sockaddr) when byte_size(Sockaddr) =:= 16 ->
+    case Common =:= sockaddr_common(inet, 16) of
+        true -> #{family => inet, port => Port, addr => {A, B, C, D}};
+        false -> none
+    end;
+internet_address(<<Common:2/binary, Port:16, Flow:32, IP:16/binary, Scope:32/native>>) ->
+    case Common =:= sockaddr_common(inet6, 28) of
+        true ->
+            Address = list_to_tuple([Word || <<Word:16>> <= IP]),
+            #{family => inet6, port => Port, flowinfo => Flow, scope_id => Scope, addr => Address};
+        false ->
+            none
+    end;
+internet_address(_Sockaddr) ->
+    none.

@@ -10,7 +10,7 @@
 -export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5, sendmmsg/3]).
 -export([read/2, write/2, writev/2]).
 -export([setsockopt/4, getsockopt/4, ioctl/3, set_sock_nonblock/1, setns/1, setns/2]).
--export([batch/1]).
+-export([batch/1, duplicate/1]).
 -export([brings_descriptors/1, decode/4]).
 
 -export_type([request/0]).
@@ -49,6 +49,11 @@ decode(_, Decode, Result, []) -> Decode(Result).
 socket(Family, Type, Protocol) ->
     {F, T, P} = procket_open:socket_numbers(Family, Type, Protocol),
     {socket, [F, T, P], [], fun one_descriptor/2}.
+
+%% Another descriptor of the same open file.
+-spec duplicate(procket:fd()) -> request().
+duplicate(FD) ->
+    {duplicate, [], [FD], fun one_descriptor/2}.
 
 one_descriptor(ok, [FD]) -> {ok, FD};
 one_descriptor({error, _} = Error, []) -> Error.
@@ -264,7 +269,7 @@ batch(Calls) ->
     end}.
 
 request({Function, Args} = Call) when is_atom(Function), is_list(Args) ->
-    Known = erlang:function_exported(?MODULE, Function, length(Args)) andalso not lists:member(Function, [batch, brings_descriptors, decode]),
+    Known = erlang:function_exported(?MODULE, Function, length(Args)) andalso not lists:member(Function, [batch, duplicate, brings_descriptors, decode]),
     case Known of
         true -> apply(?MODULE, Function, Args);
         false -> procket_error:badarg({call, Call})

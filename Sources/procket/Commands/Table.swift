@@ -55,6 +55,7 @@ enum Commands {
     Command("setsockopt", 3, fd: true, setsockopt),
     Command("getsockopt", 3, fd: true, getsockopt),
     Command("ioctl", 2, fd: true, ioctl),
+    Command("duplicate", 0, fd: true, duplicate),
     Command("set_sock_nonblock", 0, fd: true, setSockNonblock),
     Command("setns", 2, setns),
     Command("alloc", 1, alloc),
