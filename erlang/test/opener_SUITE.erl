@@ -96,11 +96,14 @@ busy_opener_stays(_Config) ->
     ?assertEqual([Opener], procket_test:os_pids(opener)).
 
 %% An opener that serves one call is not left behind by a caller that dies in it.
-caller_dies(_Config) ->
+caller_dies(Config) ->
     ok = application:set_env(procket, opener_idle, 20),
+    Slow = filename:join(proplists:get_value(priv_dir, Config), "slow"),
+    ok = file:write_file(Slow, "#!/bin/sh\nsleep 1\nexec \"$@\"\n"),
+    ok = file:change_mode(Slow, 8#755),
     {ok, _} = application:ensure_all_started(procket),
     Servers = fun() -> supervisor:which_children(procket_port_sup) end,
-    {Pid, Monitor} = spawn_monitor(fun() -> procket:open(0, [{protocol, udp}, {progname, "env A=b " ++ program()}, {exec, [""]}]) end),
+    {Pid, Monitor} = spawn_monitor(fun() -> procket:open(0, [{protocol, udp}, {exec, [Slow]}]) end),
     procket_test:wait_until(fun() -> Servers() =/= [] end),
     exit(Pid, kill),
     receive {'DOWN', Monitor, process, Pid, _} -> ok end,

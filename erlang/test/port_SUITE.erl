@@ -46,7 +46,9 @@ shared(_Config) ->
     ?assertEqual(Worker, procket_test:os_pid(worker)),
     lists:foreach(fun procket:close/1, [FD1, FD2]).
 
-one_opener_for_each_command(_Config) ->
+one_opener_for_each_command(Config) ->
+    Other = filename:join(proplists:get_value(priv_dir, Config), "other"),
+    ok = file:make_symlink(filename:absname(procket:progname()), Other),
     Open = fun(Options) ->
         {ok, FD} = procket:open(0, [{protocol, udp} | Options]),
         ok = procket:close(FD),
@@ -54,8 +56,8 @@ one_opener_for_each_command(_Config) ->
     end,
     ?assertEqual(1, Open([])),
     ?assertEqual(1, Open([{exec, [""]}])),
-    ?assertEqual(2, Open([{exec, ["env"]}])),
-    ?assertEqual(2, Open([{progname, "env " ++ procket:progname()}, {exec, [""]}])).
+    ?assertEqual(2, Open([{progname, Other}, {exec, [""]}])),
+    ?assertEqual(2, Open([{progname, " " ++ Other ++ " "}, {exec, ["not-there", ""]}])).
 
 replaced_after_kill(_Config) ->
     [
