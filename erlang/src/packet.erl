@@ -15,7 +15,7 @@
 -type mac() :: {byte(), byte(), byte(), byte(), byte(), byte()}.
 -type index() :: non_neg_integer().
 %% The number of an interface; 0 is none.
--type instruction() :: binary() | #insn{}.
+-type instruction() :: bpf:instruction() | #insn{}.
 
 -define(IFNAMSIZ, 16).
 %% struct ifreq, on 64-bit systems.

@@ -37,17 +37,20 @@ bind(Answer, _FD, _Sockaddr) ->
 
 %% What `Fun' returns, in a process of its own, or `Refused' where that fails too.
 instead(Refused, Fun) ->
-    {Pid, Monitor} = spawn_monitor(fun() ->
-        exit(
-            try Fun() of
-                {error, _} -> Refused;
-                Result -> {done, Result}
-            catch
-                error:_ -> Refused
-            end
-        )
-    end),
+    {Caller, Tag} = {self(), make_ref()},
+    {Pid, Monitor} = spawn_monitor(fun() -> Caller ! {Tag, result(Refused, Fun)} end),
     receive
-        {'DOWN', Monitor, process, Pid, {done, Result}} -> Result;
-        {'DOWN', Monitor, process, Pid, _} -> Refused
+        {'DOWN', Monitor, process, Pid, _} ->
+            receive
+                {Tag, Result} -> Result
+            after 0 -> Refused
+            end
+    end.
+
+result(Refused, Fun) ->
+    try Fun() of
+        {error, _} -> Refused;
+        Result -> Result
+    catch
+        error:_ -> Refused
     end.

@@ -196,10 +196,8 @@ terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane
 look_later(#state{options = #{key := worker}} = State) ->
     State;
 look_later(State) ->
-    case application:get_env(procket, opener_idle, ?IDLE) of
-        infinity -> ok;
-        Milliseconds -> _ = erlang:send_after(Milliseconds, self(), {idle, activity(State)})
-    end,
+    Idle = application:get_env(procket, opener_idle, ?IDLE),
+    _ = [erlang:send_after(Idle, self(), {idle, activity(State)}) || Idle =/= infinity],
     State.
 
 activity(#state{answers = Answers, lane = #{} = Lane}) -> {Answers, procket_lane:uses(Lane)};

@@ -78,7 +78,7 @@ within({Function, Args, FDs, Decode}) ->
     {within, [working_directory(), Function, Args], FDs, Decode}.
 
 working_directory() ->
-    case file:get_cwd() of
+    case prim_file:get_cwd() of
         {ok, Directory} -> unicode:characters_to_binary(Directory, unicode, file:native_name_encoding());
         {error, {no_translation, Directory}} -> Directory;
         %% It has been removed. So it is for the worker: enoent.
