@@ -1,6 +1,6 @@
 # make demo: the main job before your eyes.  make test: everything.  Both install what is missing.
 .DEFAULT_GOAL := build
-.PHONY: build port clean-port clean deps demo test docs swift-test lint format ct xref dialyzer fuzz install-setuid install-caps uninstall bench soak sanitize
+.PHONY: build port system-header clean-port clean deps demo test docs swift-test lint format ct xref dialyzer fuzz install-setuid install-caps uninstall bench soak sanitize
 
 SHELL := /bin/sh
 PORT := priv/procket
@@ -33,7 +33,15 @@ priv/procket-filter: $(PORT_SOURCES) | $(PORT)
 install = mkdir -p priv && \
   cp "$$(swift build -c release --static-swift-stdlib --show-bin-path)/$(notdir $(1))" $(1).new && mv $(1).new $(1)
 
-port: $(PORT) $(FILTER)
+port: system-header $(PORT) $(FILTER)
+
+# The system that the Erlang headers are for. As they stand that is Linux, where nothing is written.
+SYSTEM = $(shell uname -s | tr A-Z a-z)
+system-header:
+	@for header in include/procket_system.hrl erlang/include/procket_system.hrl; do \
+	  grep -q '(PROCKET_SYSTEM, $(SYSTEM))' $$header || { \
+	    sed 's/(PROCKET_SYSTEM, .*)/(PROCKET_SYSTEM, $(SYSTEM))/' $$header >$$header.new && mv $$header.new $$header; } || exit 1; \
+	done
 
 clean-port:
 	rm -rf priv/procket priv/procket-filter .build

@@ -13,16 +13,29 @@ public enum Device {
       && Names.isStraight(name[...])
   }
 
-  /// Opens the device, or the first of its numbered ones that is not busy.
-  public static func open(_ name: String, with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
-    do {
-      return try openOne(name, with: privileges)
-    } catch {
-      guard error.rawValue == ENOENT else { throw error }
+  /// Opens the device in a network namespace, or the first of its numbered ones that is not busy. A TUN device is one of the
+  /// namespace in which its file was opened.
+  public static func open(
+    _ name: String, in namespace: String, with privileges: borrowing Privileges
+  ) throws(Errno) -> Descriptor {
+    let isGoverned = try privileges.permit(.device(name, namespace: namespace))
+    return try privileges.inside(namespace, straight: isGoverned) { () throws(Errno) in
+      do throws(Errno) {
+        return try openOne(name, with: privileges)
+      } catch {
+        guard error.rawValue == ENOENT else { throw error }
+      }
+      return try openNumbered(name, in: namespace, with: privileges)
     }
+  }
+
+  private static func openNumbered(
+    _ name: String, in namespace: String, with privileges: borrowing Privileges
+  ) throws(Errno) -> Descriptor {
     var failure = Errno(rawValue: ENOENT)
     for number in numbered {
       do {
+        _ = try privileges.permit(.device("\(name)\(number)", namespace: namespace))
         return try openOne("\(name)\(number)", with: privileges)
       } catch {
         switch error.rawValue {
@@ -36,7 +49,6 @@ public enum Device {
   }
 
   private static func openOne(_ name: String, with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
-    _ = try privileges.permit(.device(name))
     let directory = try Files.open("/dev", flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
     let start = directory.number
     let descriptor = try privileges.raised([.dacOverride, .netAdmin]) { () throws(Errno) in

@@ -39,7 +39,7 @@ extension Policy.Rule {
     guard interface.matches(wanted.interface), namespace.matches(wanted.namespace) else { return false }
     switch (what, wanted) {
     case (.anything, _): return true
-    case (.device(let pattern), .device(let name)): return pattern.matches(name)
+    case (.device(let pattern), .device(let name, _)): return pattern.matches(name)
     case (.sockets(let pattern), .socket(let family, let type, let number, _, _, _)):
       return pattern.matches(family, type, number)
     case (.ports(let transport, let ranges), .socket(let family, let type, let number, let port, _, _)):

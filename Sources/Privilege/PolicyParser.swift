@@ -55,7 +55,7 @@ extension Wanted {
     var port: UInt16 = 0
     switch what {
     case .device(let name) where name.isLiteral:
-      self = .device(name.text)
+      self = .device(name.text, namespace: namespace.text)
       return
     case .ports(let transport, let ranges) where ranges.count == 1 && ranges[0].count == 1:
       port = ranges[0].lowerBound
@@ -202,9 +202,7 @@ private struct Words {
       namespace = try next("a namespace")
     }
     if let word = rest.first { throw error("not understood: \(word)") }
-    if case .device = what, !interface.isEmpty || !namespace.isEmpty {
-      throw error("a device is on no interface and in no namespace")
-    }
+    if case .device = what, !interface.isEmpty { throw error("a device is on no interface") }
     return (NamePattern(text: interface), NamePattern(text: namespace))
   }
 }

@@ -34,33 +34,10 @@ public struct SocketRequest {
   /// Opens the socket, in its namespace, and binds it.
   public func open(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
     let isGoverned = try privileges.permit(Wanted(self))
-    if namespace.isEmpty { return try openHere(with: privileges) }
-    #if os(Linux)
-      // Opened with the caller's rights: what the caller may not read, it may not name.
-      let there = try openNamespace(straight: isGoverned)
-      let here = try privileges.raised(.netAdmin) { () throws(Errno) in try Namespace.ownNetwork() }
-      try privileges.raised(.sysAdmin) { () throws(Errno) in try Namespace.enter(there, type: Namespace.network) }
-      let result = Result { () throws(Errno) in try openHere(with: privileges).release() }
-      do {
-        try privileges.raised(.sysAdmin) { () throws(Errno) in try Namespace.enter(here, type: Namespace.network) }
-      } catch {
-        // In a namespace that is not its own this process is of no use to anyone.
-        _exit(70)
-      }
-      return Descriptor(owning: try result.get())
-    #else
-      throw Errno(rawValue: ENOTSUP)
-    #endif
-  }
-
-  #if os(Linux)
-    /// Where a policy allowed the name, it is the name of what is opened: no symbolic link leads elsewhere.
-    private func openNamespace(straight: Bool) throws(Errno) -> Descriptor {
-      guard straight else { return try Namespace.open(namespace) }
-      guard namespace.hasPrefix("/"), Names.isStraight(namespace.dropFirst()) else { throw Errno(rawValue: EINVAL) }
-      return try Namespace.open(namespace, straight: true)
+    return try privileges.inside(namespace, straight: isGoverned) { () throws(Errno) in
+      try openHere(with: privileges)
     }
-  #endif
+  }
 
   private func openHere(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
     let (family, type, number) = (family, type, number)
@@ -104,9 +81,11 @@ public struct SocketRequest {
     }
   }
 
-  /// What the socket is bound to; empty where it is not.
+  /// What the socket is bound to; empty where it is not. A raw socket has an address, and no port.
   func socketAddress() throws(Errno) -> [UInt8] {
-    let binds = isInternet && (type == Sockets.stream || type == Sockets.datagram)
+    let hasPort = type == Sockets.stream || type == Sockets.datagram
+    let binds = isInternet && (hasPort || type == Wanted.raw && !address.isEmpty)
+    let port = hasPort ? port : 0
     switch family {
     case AF_INET where binds:
       guard address.isEmpty || address.count == 4 else { throw Errno(rawValue: EINVAL) }

@@ -87,7 +87,7 @@ public enum Role: String, CaseIterable, Sendable {
         SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendmmsg,
         SYS_shutdown, SYS_ioctl, SYS_setns, SYS_dup, SYS_dup3, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,
         SYS_eventfd2, SYS_readlinkat, SYS_prlimit64, SYS_memfd_create, SYS_ftruncate, SYS_kcmp, SYS_pread64,
-        SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_lseek,
+        SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_lseek, SYS_chdir,
       ]) + olderDescriptors
 
     /// Packets of one descriptor, and what its interface is.

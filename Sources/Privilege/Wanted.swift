@@ -5,7 +5,7 @@ import SystemCalls
 public enum Wanted: Sendable {
   case socket(family: CInt, type: CInt, protocol: CInt, port: UInt16, interface: String, namespace: String)
   /// A name below `/dev`.
-  case device(String)
+  case device(String, namespace: String)
 
   static let raw: CInt = 3
   /// `SOCK_PACKET`, the old way to a packet socket: the kernel takes it for one, whatever the family.
@@ -29,22 +29,25 @@ public enum Wanted: Sendable {
   }
 
   var namespace: String {
-    if case .socket(_, _, _, _, _, let namespace) = self { return namespace }
-    return ""
+    switch self {
+    case .socket(_, _, _, _, _, let namespace): return namespace
+    case .device(_, let namespace): return namespace
+    }
   }
 }
 
 extension Wanted: CustomStringConvertible {
   /// In the words of a policy.
   public var description: String {
+    let what: String
     switch self {
-    case .device(let name): return "device \(name)"
-    case .socket(let family, let type, let number, let port, let interface, let namespace):
-      let what =
+    case .device(let name, _): what = "device \(name)"
+    case .socket(let family, let type, let number, let port, _, _):
+      what =
         Transport.allCases.first { $0.sockets.matches(family, type, number) }.map { "\($0.rawValue) \(port)" }
         ?? SocketPattern.name(family, type, number)
-      return what + (interface.isEmpty ? "" : " on \(interface)") + (namespace.isEmpty ? "" : " in \(namespace)")
     }
+    return what + (interface.isEmpty ? "" : " on \(interface)") + (namespace.isEmpty ? "" : " in \(namespace)")
   }
 }
 

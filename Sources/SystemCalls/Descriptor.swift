@@ -113,9 +113,10 @@ public enum Files {
     try valueOrErrno { systemRead(fd, buffer.baseAddress, buffer.count) }
   }
 
-  /// Writes some of `bytes`. The corresponding C function is `write`.
+  /// Writes some of `bytes`; of none, nothing, where `write` would send an empty datagram. The corresponding C function is `writev`.
   public static func write(_ fd: CInt, _ bytes: UnsafeRawBufferPointer) throws(Errno) -> Int {
-    try valueOrErrno { systemWrite(fd, bytes.baseAddress, bytes.count) }
+    var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+    return try valueOrErrno { writev(fd, &vector, 1) }
   }
 
   /// Writes all of `bytes`, however long it takes.
@@ -141,6 +142,16 @@ public enum Files {
   /// Opens a file, close-on-exec. The corresponding C function is `open`.
   public static func open(_ path: String, flags: CInt) throws(Errno) -> Descriptor {
     Descriptor(owning: try valueOrErrno { procket_open(path, flags | O_CLOEXEC) })
+  }
+
+  /// Another descriptor of the same open file, close-on-exec. The corresponding C function is `fcntl`.
+  public static func duplicate(_ fd: CInt) throws(Errno) -> Descriptor {
+    Descriptor(owning: try valueOrErrno { procket_fcntl(fd, F_DUPFD_CLOEXEC, 0) })
+  }
+
+  /// Makes relative paths mean those in a directory. The corresponding C function is `chdir`.
+  public static func changeDirectory(to path: String) throws(Errno) {
+    try valueOrErrno { chdir(path) }
   }
 
   /// Sets or clears `O_NONBLOCK`. The corresponding C function is `fcntl`.
@@ -177,11 +188,7 @@ public enum Files {
   }
 }
 
-// The functions of the C library whose names are also those of the methods above.
+// The function of the C library whose name is also that of the method above.
 private func systemRead(_ fd: CInt, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int {
   read(fd, buffer, count)
-}
-
-private func systemWrite(_ fd: CInt, _ buffer: UnsafeRawPointer?, _ count: Int) -> Int {
-  write(fd, buffer, count)
 }

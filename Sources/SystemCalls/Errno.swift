@@ -17,8 +17,8 @@ public struct Errno: Error, RawRepresentable, Equatable, Sendable {
 
   /// Its name in lower case, as Erlang has it: `eacces`; `unknown` where the system defines none.
   public var name: String {
-    // Where the system has two names for one number, Erlang's is the second of these.
-    if rawValue == ENOTSUP && ENOTSUP == EOPNOTSUPP { return "eopnotsupp" }
+    // Where the system has two names for one number, Erlang has the first of these.
+    if rawValue == ENOTSUP && ENOTSUP == EOPNOTSUPP { return "enotsup" }
     guard rawValue > 0, let name = procket_errno_name(rawValue) else { return "unknown" }
     return String(cString: name).lowercased()
   }

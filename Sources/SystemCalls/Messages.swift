@@ -82,10 +82,6 @@ public enum Messages {
     var header = msghdr()
     header.msg_control = control.pointer
     header.msg_controllen = .init(control.count)
-    var all = flags | CInt(MSG_DONTWAIT)
-    #if os(Linux)
-      all |= CInt(MSG_CMSG_CLOEXEC)
-    #endif
     var result: Result<Int, Errno> = .success(0)
     address.withRoom { name, room in
       header.msg_name = name
@@ -93,13 +89,15 @@ public enum Messages {
       withUnsafeMutablePointer(to: &vector) { pointer in
         header.msg_iov = pointer
         header.msg_iovlen = 1
-        result = Result { () throws(Errno) in try valueOrErrno { recvmsg(fd, &header, all) } }
+        result = Result { () throws(Errno) in try valueOrErrno { recvmsg(fd, &header, flags | CInt(MSG_DONTWAIT)) } }
       }
       return name == nil ? 0 : Int(header.msg_namelen)
     }
     let count = try result.get()
     control.truncate(to: Int(header.msg_controllen))
-    return (count, header.msg_flags & ~CInt(bitPattern: 0x4000_0000))
+    // Not MSG_CMSG_CLOEXEC: packet sockets refuse it.
+    control.rights { _ = procket_fcntl($0, F_SETFD, FD_CLOEXEC) }
+    return (count, header.msg_flags)
   }
 
   /// Sends without waiting. The corresponding C function is `sendmsg`.

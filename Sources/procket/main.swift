@@ -29,7 +29,8 @@ let usage = """
 func serve(_ role: Role) -> CInt {
   do {
     let caller = try Caller()
-    try Surroundings.settle()
+    // A worker binds sockets to paths.
+    try Surroundings.settle(keepingMask: role == .worker)
     let privileges = try role == .opener ? Privileges.reduced(to: caller) : Privileges.dropped(to: caller)
     if role == .opener || caller.isOutranked { try Surroundings.hide() }
     #if os(Linux)

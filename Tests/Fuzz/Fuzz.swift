@@ -106,9 +106,10 @@ enum Fuzz {
   }
 
   static func device(_ call: inout Call) {
-    guard let name = try? call.deviceName() else { return }
+    guard let (name, namespace) = try? call.device() else { return }
     precondition(!name.hasPrefix("/") && !name.split(separator: "/").contains("..") && !name.utf8.contains(0))
-    decide(.device(name))
+    precondition(!namespace.utf8.contains(0))
+    decide(.device(name, namespace: namespace))
   }
 
   private static func decide(_ wanted: Wanted) {

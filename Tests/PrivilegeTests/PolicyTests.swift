@@ -55,6 +55,10 @@ import Testing
     ("any on *", "udp 53 on eth0", true), ("any on *", "udp 53", true),
     ("any on * in *", "udp 53 on eth0 in /run/netns/a", true),
     ("any on * in *", "device net/tun", true), ("any on eth*", "device net/tun", false),
+    ("device net/tun", "device net/tun in /run/netns/a", false),
+    ("device net/tun in /run/netns/*", "device net/tun in /run/netns/a", true),
+    ("device net/tun in /run/netns/*", "device net/tun", false),
+    ("device net/tun in *", "device net/tun", true), ("any in *", "device net/tun in /run/netns/a", true),
     ("udp 53 on eth0", "udp 53 on eth0", true), ("udp 53 on eth0", "udp 53", false),
     ("udp 53 on eth0", "udp 53 on eth1", false),
     ("udp 53 in /run/netns/*", "udp 53 in /run/netns/a", true),
@@ -96,7 +100,7 @@ import Testing
     ("allow alice udp 53 in", "a namespace is missing"),
     ("allow alice udp 53 in /a on eth0", "not understood: on"),
     ("allow alice udp 53 tcp 80", "not understood: tcp"),
-    ("allow alice device net/tun on eth0", "a device is on no interface and in no namespace"),
+    ("allow alice device net/tun on eth0", "a device is on no interface"),
     ("allow alice device café", "a character that is not ASCII"),
     ("allow alice any\u{0}", "a character that is not ASCII"),
   ]) func errors(_ line: String, _ reason: String) throws {
@@ -118,7 +122,7 @@ import Testing
   @Test(arguments: [
     "udp 53", "tcp 80 on eth0", "udp 53 on eth0 in /run/netns/a", "icmp", "icmp6", "raw 255", "packet 0x806",
     "packet 0x3 on lo",
-    "device net/tun",
+    "device net/tun", "device net/tun in /run/netns/a",
   ]) func description(_ text: String) throws { #expect("\(try Wanted(text))" == text) }
 
   @Test func whatTheOpenerIsAskedFor() {

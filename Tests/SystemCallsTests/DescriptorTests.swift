@@ -39,7 +39,7 @@ import Testing
   @Test func errors() {
     #expect(throws: Errno(rawValue: ENOENT)) { _ = try Files.open("/not/there", flags: O_RDONLY).number }
     let names: [(CInt, String)] = [
-      (EACCES, "eacces"), (EAGAIN, "eagain"), (EOPNOTSUPP, "eopnotsupp"), (ETIMEDOUT, "etimedout"), (0, "unknown"),
+      (EACCES, "eacces"), (EAGAIN, "eagain"), (EOPNOTSUPP, "enotsup"), (ETIMEDOUT, "etimedout"), (0, "unknown"),
       (99999, "unknown"), (-1, "unknown"),
     ]
     for (number, name) in names { #expect(Errno(rawValue: number).name == name) }

@@ -32,7 +32,7 @@ start(Interface, Count, Fun, Options) ->
         {ok, FD} ->
             try
                 Index = packet:ifindex(FD, Interface),
-                _ = [ok = packet:filter(FD, udp_port_filter(Port)) || {udp_port, Port} <- Options],
+                _ = [{ok, _} = packet:filter(FD, udp_port_filter(Port)) || {udp_port, Port} <- Options],
                 _ = [ok = packet:promiscuous(FD, Index) || {promiscuous, true} <- Options],
                 ok = procket:bind(FD, sockaddr_ll(Index)),
                 loop(FD, Count, Fun)

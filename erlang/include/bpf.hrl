@@ -1,4 +1,7 @@
-%% bpf(4): filters everywhere, the requests on BSD and macOS. Names and values are those of net/bpf.h.
+%% bpf(4): filters everywhere, the requests on BSD and macOS. Names and values are those of net/bpf.h. All but BPF_STMT and BPF_JUMP
+%% are constant expressions, for guards, patterns and binaries.
+
+-include("procket_system.hrl").
 
 %% struct bpf_insn, struct sock_filter.
 -ifndef(PROCKET_BPF_INSN).
@@ -12,6 +15,29 @@
 -endif.
 -ifndef(BPF_JUMP).
 -define(BPF_JUMP(Code, K, JT, JF), (bpf:jump(Code, K, JT, JF))).
+-endif.
+
+%% fields of an instruction's code
+-ifndef(BPF_CLASS).
+-define(BPF_CLASS(Code), ((Code) band 16#07)).
+-endif.
+-ifndef(BPF_SIZE).
+-define(BPF_SIZE(Code), ((Code) band 16#18)).
+-endif.
+-ifndef(BPF_MODE).
+-define(BPF_MODE(Code), ((Code) band 16#e0)).
+-endif.
+-ifndef(BPF_OP).
+-define(BPF_OP(Code), ((Code) band 16#f0)).
+-endif.
+-ifndef(BPF_SRC).
+-define(BPF_SRC(Code), ((Code) band 16#08)).
+-endif.
+-ifndef(BPF_RVAL).
+-define(BPF_RVAL(Code), ((Code) band 16#18)).
+-endif.
+-ifndef(BPF_MISCOP).
+-define(BPF_MISCOP(Code), ((Code) band 16#f8)).
 -endif.
 
 %% instruction classes
@@ -160,15 +186,30 @@
 -define(BPF_MINOR_VERSION, 1).
 -endif.
 
+%% What packets in a buffer are aligned to: sizeof(int32_t) on macOS, sizeof(long) elsewhere.
+-ifndef(BPF_ALIGNMENT).
+-if(?PROCKET_SYSTEM =:= darwin).
+-define(BPF_ALIGNMENT, 4).
+-else.
+-define(BPF_ALIGNMENT, 8).
+-endif.
+-endif.
+-ifndef(BPF_WORDALIGN).
+-define(BPF_WORDALIGN(Offset), (((Offset) + (?BPF_ALIGNMENT - 1)) band bnot (?BPF_ALIGNMENT - 1))).
+-endif.
+
 %% Sizes in bytes, on 64-bit systems: net/bpf.h, net/if.h, sys/time.h.
+-ifndef(SIZEOF_INT32_T).
+-define(SIZEOF_INT32_T, 4).
+-endif.
 -ifndef(SIZEOF_U_INT).
 -define(SIZEOF_U_INT, 4).
 -endif.
 -ifndef(SIZEOF_STRUCT_IFREQ).
--define(SIZEOF_STRUCT_IFREQ, (bpf:sizeof(ifreq))).
+-define(SIZEOF_STRUCT_IFREQ, 32).
 -endif.
 -ifndef(SIZEOF_STRUCT_TIMEVAL).
--define(SIZEOF_STRUCT_TIMEVAL, (bpf:sizeof(timeval))).
+-define(SIZEOF_STRUCT_TIMEVAL, 16).
 -endif.
 -ifndef(SIZEOF_STRUCT_BPF_PROGRAM).
 -define(SIZEOF_STRUCT_BPF_PROGRAM, 16).
@@ -186,67 +227,70 @@
 -define(SIZEOF_STRUCT_BPF_INSN, 8).
 -endif.
 
-%% Requests of bpf(4) on BSD and macOS.
+%% Requests of bpf(4) on BSD and macOS: direction, size of the argument, group and number, as sys/ioccom.h puts them together.
+-ifndef(PROCKET_BIOC).
+-define(PROCKET_BIOC(Direction, Number, Size), ((Direction) bor ((Size) bsl 16) bor ($B bsl 8) bor (Number))).
+-endif.
 -ifndef(BIOCGBLEN).
--define(BIOCGBLEN, (bpf:ior($B, 102, ?SIZEOF_U_INT))).
+-define(BIOCGBLEN, ?PROCKET_BIOC(16#40000000, 102, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCSBLEN).
--define(BIOCSBLEN, (bpf:iowr($B, 102, ?SIZEOF_U_INT))).
+-define(BIOCSBLEN, ?PROCKET_BIOC(16#c0000000, 102, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCSETF).
--define(BIOCSETF, (bpf:iow($B, 103, ?SIZEOF_STRUCT_BPF_PROGRAM))).
+-define(BIOCSETF, ?PROCKET_BIOC(16#80000000, 103, ?SIZEOF_STRUCT_BPF_PROGRAM)).
 -endif.
 -ifndef(BIOCFLUSH).
--define(BIOCFLUSH, (bpf:io($B, 104))).
+-define(BIOCFLUSH, ?PROCKET_BIOC(16#20000000, 104, 0)).
 -endif.
 -ifndef(BIOCPROMISC).
--define(BIOCPROMISC, (bpf:io($B, 105))).
+-define(BIOCPROMISC, ?PROCKET_BIOC(16#20000000, 105, 0)).
 -endif.
 -ifndef(BIOCGDLT).
--define(BIOCGDLT, (bpf:ior($B, 106, ?SIZEOF_U_INT))).
+-define(BIOCGDLT, ?PROCKET_BIOC(16#40000000, 106, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCGETIF).
--define(BIOCGETIF, (bpf:ior($B, 107, ?SIZEOF_STRUCT_IFREQ))).
+-define(BIOCGETIF, ?PROCKET_BIOC(16#40000000, 107, ?SIZEOF_STRUCT_IFREQ)).
 -endif.
 -ifndef(BIOCSETIF).
--define(BIOCSETIF, (bpf:iow($B, 108, ?SIZEOF_STRUCT_IFREQ))).
+-define(BIOCSETIF, ?PROCKET_BIOC(16#80000000, 108, ?SIZEOF_STRUCT_IFREQ)).
 -endif.
 -ifndef(BIOCSRTIMEOUT).
--define(BIOCSRTIMEOUT, (bpf:iow($B, 109, ?SIZEOF_STRUCT_TIMEVAL))).
+-define(BIOCSRTIMEOUT, ?PROCKET_BIOC(16#80000000, 109, ?SIZEOF_STRUCT_TIMEVAL)).
 -endif.
 -ifndef(BIOCGRTIMEOUT).
--define(BIOCGRTIMEOUT, (bpf:ior($B, 110, ?SIZEOF_STRUCT_TIMEVAL))).
+-define(BIOCGRTIMEOUT, ?PROCKET_BIOC(16#40000000, 110, ?SIZEOF_STRUCT_TIMEVAL)).
 -endif.
 -ifndef(BIOCGSTATS).
--define(BIOCGSTATS, (bpf:ior($B, 111, ?SIZEOF_STRUCT_BPF_STAT))).
+-define(BIOCGSTATS, ?PROCKET_BIOC(16#40000000, 111, ?SIZEOF_STRUCT_BPF_STAT)).
 -endif.
 -ifndef(BIOCIMMEDIATE).
--define(BIOCIMMEDIATE, (bpf:iow($B, 112, ?SIZEOF_U_INT))).
+-define(BIOCIMMEDIATE, ?PROCKET_BIOC(16#80000000, 112, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCVERSION).
--define(BIOCVERSION, (bpf:ior($B, 113, ?SIZEOF_STRUCT_BPF_VERSION))).
+-define(BIOCVERSION, ?PROCKET_BIOC(16#40000000, 113, ?SIZEOF_STRUCT_BPF_VERSION)).
 -endif.
 -ifndef(BIOCGRSIG).
--define(BIOCGRSIG, (bpf:ior($B, 114, ?SIZEOF_U_INT))).
+-define(BIOCGRSIG, ?PROCKET_BIOC(16#40000000, 114, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCSRSIG).
--define(BIOCSRSIG, (bpf:iow($B, 115, ?SIZEOF_U_INT))).
+-define(BIOCSRSIG, ?PROCKET_BIOC(16#80000000, 115, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCGHDRCMPLT).
--define(BIOCGHDRCMPLT, (bpf:ior($B, 116, ?SIZEOF_U_INT))).
+-define(BIOCGHDRCMPLT, ?PROCKET_BIOC(16#40000000, 116, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCSHDRCMPLT).
--define(BIOCSHDRCMPLT, (bpf:iow($B, 117, ?SIZEOF_U_INT))).
+-define(BIOCSHDRCMPLT, ?PROCKET_BIOC(16#80000000, 117, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCGSEESENT).
--define(BIOCGSEESENT, (bpf:ior($B, 118, ?SIZEOF_U_INT))).
+-define(BIOCGSEESENT, ?PROCKET_BIOC(16#40000000, 118, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCSSEESENT).
--define(BIOCSSEESENT, (bpf:iow($B, 119, ?SIZEOF_U_INT))).
+-define(BIOCSSEESENT, ?PROCKET_BIOC(16#80000000, 119, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCSDLT).
--define(BIOCSDLT, (bpf:iow($B, 120, ?SIZEOF_U_INT))).
+-define(BIOCSDLT, ?PROCKET_BIOC(16#80000000, 120, ?SIZEOF_U_INT)).
 -endif.
 -ifndef(BIOCGDLTLIST).
--define(BIOCGDLTLIST, (bpf:iowr($B, 121, ?SIZEOF_STRUCT_BPF_DLTLIST))).
+-define(BIOCGDLTLIST, ?PROCKET_BIOC(16#c0000000, 121, ?SIZEOF_STRUCT_BPF_DLTLIST)).
 -endif.

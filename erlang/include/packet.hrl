@@ -43,7 +43,7 @@
 -define(SO_DETACH_FILTER, 27).
 -endif.
 
-%% In network order, as socket(2) wants it.
+%% In host order, as packet:socket/1 takes it and a frame has it.
 -ifndef(ETH_P_IP).
--define(ETH_P_IP, (procket:ntohs(16#0800))).
+-define(ETH_P_IP, 16#0800).
 -endif.

@@ -1,8 +1,7 @@
-%% Constants of sys/socket.h and friends. Each only where it is not defined yet.
+%% Constants of sys/socket.h, sys/un.h and net/if.h. Literals, for guards, patterns and binaries; each only where it is not defined yet.
 
--ifndef(UNIX_PATH_MAX).
--define(UNIX_PATH_MAX, (procket:unix_path_max())).
--endif.
+-include("procket_system.hrl").
+
 -ifndef(BACKLOG).
 -define(BACKLOG, 128).
 -endif.
@@ -31,14 +30,36 @@
 -define(PF_INET, 2).
 -endif.
 -ifndef(PF_INET6).
--define(PF_INET6, (procket:family(inet6))).
+-if(?PROCKET_SYSTEM =:= linux).
+-define(PF_INET6, 10).
+-elif(?PROCKET_SYSTEM =:= darwin).
+-define(PF_INET6, 30).
+-else.
+-define(PF_INET6, 28).
 -endif.
+-endif.
+%% There are no packet sockets but on Linux.
 -ifndef(PF_PACKET).
--define(PF_PACKET, (procket:family(packet))).
+-define(PF_PACKET, 17).
+-endif.
+-if(?PROCKET_SYSTEM =:= linux).
+-ifndef(UNIX_PATH_MAX).
+-define(UNIX_PATH_MAX, 108).
 -endif.
 -ifndef(SOL_SOCKET).
--define(SOL_SOCKET, (procket:socket_level('SOL_SOCKET'))).
+-define(SOL_SOCKET, 1).
 -endif.
 -ifndef(SO_REUSEADDR).
--define(SO_REUSEADDR, (procket:socket_optname('SO_REUSEADDR'))).
+-define(SO_REUSEADDR, 2).
+-endif.
+-else.
+-ifndef(UNIX_PATH_MAX).
+-define(UNIX_PATH_MAX, 104).
+-endif.
+-ifndef(SOL_SOCKET).
+-define(SOL_SOCKET, 16#ffff).
+-endif.
+-ifndef(SO_REUSEADDR).
+-define(SO_REUSEADDR, 4).
+-endif.
 -endif.

@@ -106,7 +106,7 @@
 %% </ul>
 %%
 %% Errors: those of {@link procket:open/2}; `enodev', no such interface; `enomem', no memory for the buffer; `{filter, Message}', what
-%% libpcap or the kernel has against the filter; `eopnotsupp', the descriptor has a stream or is a file; `noconnection', the node cannot be reached.
+%% libpcap or the kernel has against the filter; `enotsup', the descriptor has a stream or is a file; `noconnection', the node cannot be reached.
 -spec open(source() | {node(), Interface :: string()}, [option()]) ->
     {ok, socket()} | {error, procket:posix() | {filter, string()} | noconnection}.
 open({Node, Interface}, Options) when is_atom(Node), Node =/= fd ->
@@ -161,7 +161,7 @@ recv(_Socket, Timeout) ->
 %% and those behind it were not tried. `etimedout': for so long as a call may take (`timeout' of the application's environment, 5000
 %% milliseconds) none of them went out; some of those behind the first `Sent' still may. `enetdown', the interface is down; `emsgsize', the frame is longer than it takes; `enobufs', its
 %% queue is full; `edestaddrreq' and others of sendmsg(2) on a descriptor that is not connected; `closed'.
-%% A cooked socket does not send: `eopnotsupp'.
+%% A cooked socket does not send: `enotsup'.
 %%
 %% ```
 %% ok = gen_raw:send(Socket, [<<0:96, 16#88b5:16, N:32>> || N <- lists:seq(1, 1000)]).

@@ -15,7 +15,7 @@
 -type mac() :: {byte(), byte(), byte(), byte(), byte(), byte()}.
 -type index() :: non_neg_integer().
 %% The number of an interface; 0 is none.
--type instruction() :: binary() | #insn{}.
+-type instruction() :: bpf:instruction() | #insn{}.
 
 -define(IFNAMSIZ, 16).
 %% struct ifreq, on 64-bit systems.
@@ -27,15 +27,15 @@
 socket() ->
     socket(?ETH_P_IP).
 
-%% @doc A socket for packets of an EtherType in network order, as `?ETH_P_IP' of `packet.hrl' is: {@link procket:open/2}.
-%% `{error, eperm}': no opener had the right.
+%% @doc A socket for packets of an EtherType, a number in host order, as `?ETH_P_IP' of `packet.hrl' is; 3 is every EtherType.
+%% {@link procket:open/2} wants it in network order instead. `{error, eperm}': no opener had the right.
 %%
 %% ```
 %% {ok, FD} = packet:socket(16#88b5).
 %% '''
 -spec socket(EtherType :: 0..16#ffff) -> {ok, procket:fd()} | {error, procket:posix()}.
 socket(EtherType) ->
-    procket:open(0, [{protocol, EtherType}, {type, raw}, {family, packet}]).
+    procket:open(0, [{protocol, procket:ntohs(EtherType)}, {type, raw}, {family, packet}]).
 
 %% @doc Receives from this interface alone, and sends there: bind(2).
 %%
@@ -88,25 +88,26 @@ promiscuous(FD, Index) ->
 
 %% @doc Lets only those packets through that a filter accepts, in the kernel: SO_ATTACH_FILTER, socket(7).
 %%
-%% The instructions are those of {@link bpf:stmt/2} and {@link bpf:jump/4}, or records of `bpf.hrl'. `{error, einval}': the kernel refuses the program.
+%% The instructions are those of {@link bpf:stmt/2} and {@link bpf:jump/4}, or records of `bpf.hrl'. `Program' is what the kernel was given:
+%% all instructions in a binary. `{error, einval}': the kernel refuses the program.
 %%
 %% ```
 %% {ok, FD} = packet:socket(),
 %% BPF_RET_K = 6,
-%% ok = packet:filter(FD, [bpf:stmt(BPF_RET_K, 0)]),
+%% {ok, <<_:64>>} = packet:filter(FD, [bpf:stmt(BPF_RET_K, 0)]),
 %% ok = packet:unfilter(FD),
 %% {error, enoent} = packet:unfilter(FD).
 %% '''
--spec filter(procket:fd(), [instruction()]) -> ok | {error, procket:posix()}.
+-spec filter(procket:fd(), [instruction()]) -> {ok, Program :: binary()} | {error, procket:posix()}.
 filter(FD, Instructions) when is_list(Instructions), length(Instructions) =< 16#ffff ->
-    Program = iolist_to_binary([bpf:insn(I) || I <- Instructions]),
+    Program = bpf:program(Instructions),
     Padding = procket:wordalign(2),
     %% struct sock_fprog
     case procket:alloc([<<(length(Instructions)):16/native, 0:(Padding * 8)>>, {ptr, Program}]) of
         {ok, Fprog, [Memory]} ->
             try
                 %% The kernel copies the program.
-                procket:setsockopt(FD, ?SOL_SOCKET, ?SO_ATTACH_FILTER, Fprog)
+                with_program(procket:setsockopt(FD, ?SOL_SOCKET, ?SO_ATTACH_FILTER, Fprog), Program)
             after
                 procket:free(Memory)
             end;
@@ -114,15 +115,18 @@ filter(FD, Instructions) when is_list(Instructions), length(Instructions) =< 16#
             Error
     end.
 
+with_program(ok, Program) -> {ok, Program};
+with_program({error, _} = Error, _Program) -> Error.
+
 %% @doc Takes a filter away. `{error, enoent}': there is none.
 -spec unfilter(procket:fd()) -> ok | {error, procket:posix()}.
 unfilter(FD) ->
     procket:setsockopt(FD, ?SOL_SOCKET, ?SO_DETACH_FILTER, <<0:32>>).
 
-%% @doc The same; the instructions do not matter.
--spec unfilter(procket:fd(), [instruction()]) -> ok | {error, procket:posix()}.
-unfilter(FD, _Instructions) ->
-    unfilter(FD).
+%% @doc The same; which instructions they are does not matter, and they come back as those of {@link filter/2}.
+-spec unfilter(procket:fd(), [instruction()]) -> {ok, Program :: binary()} | {error, procket:posix()}.
+unfilter(FD, Instructions) ->
+    with_program(unfilter(FD), bpf:program(Instructions)).
 
 %% @doc The names of all interfaces.
 %%
@@ -156,13 +160,13 @@ ifindex(FD, Interface) ->
 %%
 %% ```
 %% {ok, FD} = packet:socket(),
-%% "lo" = packet:ifname(FD, packet:ifindex(FD, "lo")).
+%% <<"lo">> = packet:ifname(FD, packet:ifindex(FD, "lo")).
 %% '''
--spec ifname(procket:fd(), index()) -> string() | {error, procket:posix()}.
+-spec ifname(procket:fd(), index()) -> binary() | {error, procket:posix()}.
 ifname(FD, Index) ->
     Request = <<0:(?IFNAMSIZ * 8), Index:32/native, 0:((?IFREQ_SIZE - ?IFNAMSIZ - 4) * 8)>>,
     case procket:ioctl(FD, ?SIOCGIFNAME, Request) of
-        {ok, <<Name:?IFNAMSIZ/binary, _/binary>>} -> binary_to_list(hd(binary:split(Name, <<0>>)));
+        {ok, <<Name:?IFNAMSIZ/binary, _/binary>>} -> hd(binary:split(Name, <<0>>));
         {error, _} = Error -> Error
     end.
 
@@ -222,12 +226,9 @@ arplookup(IP) ->
 %% `false': there is no default route, or the gateway is not in the ARP table.
 -spec gateway() -> {ok, mac(), inet:ip4_address()} | false.
 gateway() ->
-    case default_interface() of
-        [Interface | _] -> gateway(Interface);
-        [] -> false
-    end.
+    gateway("").
 
-%% @doc The gateway of the default route of an interface.
+%% @doc The gateway of the default route of an interface, or with an empty name of any.
 %% `false' as of {@link gateway/0}.
 -spec gateway(string()) -> {ok, mac(), inet:ip4_address()} | false.
 gateway(Interface) ->
@@ -241,16 +242,20 @@ gateway(Interface) ->
             end
     end.
 
-%% @doc The IP address of the gateway of the default route of an interface.
-%% `false': the interface has no default route.
+%% @doc The IP address of the gateway of the default route of an interface, or with an empty name of any: the route that is preferred.
+%% `false': the interface has no default route through a gateway.
 %%
 %% ```
 %% false = packet:gateway_addr("lo").
 %% '''
 -spec gateway_addr(string()) -> inet:ip4_address() | false.
 gateway_addr(Interface) ->
-    case [Gateway || {Name, {0, 0, 0, 0}, Gateway, _} <- routes(), Name =:= Interface, Gateway =/= {0, 0, 0, 0}] of
-        [Gateway | _] -> Gateway;
+    Gateways = [
+        {Metric, Gateway}
+     || {Name, {0, 0, 0, 0}, Gateway, Metric} <- routes(), Interface =:= "" orelse Interface =:= Name, Gateway =/= {0, 0, 0, 0}
+    ],
+    case lists:sort(Gateways) of
+        [{_, Gateway} | _] -> Gateway;
         [] -> false
     end.
 

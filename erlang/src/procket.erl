@@ -96,7 +96,7 @@ open(Port) ->
 %% <li>`{family, F}': default what `ip' implies, else inet (inet6 for icmp6);</li>
 %% <li>`{ip, Address}': a tuple or a string;</li>
 %% <li>`{interface, Name}': SO_BINDTODEVICE, see socket(7); of a packet socket: where it is bound, see packet(7);</li>
-%% <li>`{dev, Name}': the device `/dev/Name' instead of a socket, as {@link dev/2} does;</li>
+%% <li>`{dev, Name}': the device `/dev/Name' instead of a socket, as {@link dev/2} does, in the `namespace';</li>
 %% <li>`{namespace, Path}': opens in this network namespace, see ip-netns(8);</li>
 %% <li>`{backlog, N}': listens, see listen(2);</li>
 %% <li>`{exec, [Prefix]}': prefixes of the opener's command, tried in turn: the next one only after eacces,
@@ -164,7 +164,8 @@ dev(Name) ->
 %% @doc Opens a character device below `/dev' for reading and writing, with the rights of an opener.
 %%
 %% Where `/dev/Name' does not exist, the first of `/dev/Name0' to `/dev/Name254' that is not busy.
-%% The options `exec', `progname' and `pipe' are those of {@link open/2}. Errors: those of open(2); `enodev': no character device.
+%% The options `exec', `progname' and `pipe' are those of {@link open/2}, and `{namespace, Path}' opens in this network namespace, where the
+%% device that is made with a TUN descriptor then is. Errors: those of open(2); `enodev': no character device.
 %%
 %% ```
 %% {ok, FD} = procket:dev("net/tun").
@@ -173,7 +174,8 @@ dev(Name) ->
 dev(Name, Opts) when is_list(Opts) ->
     procket_open:device(Name, Opts).
 
-%% @doc Makes a socket with the rights of the BEAM's user: socket(2).
+%% @doc Makes a socket with the rights of the BEAM's user: socket(2). Where these do not suffice, with those of the BEAM itself, which may have
+%% capabilities of its file.
 %%
 %% Errors: `eacces', `eperm', the user has no right to it, as to a raw one; `eafnosupport', `eprotonosupport', `esocktnosupport', the kernel has none such.
 %%
@@ -182,7 +184,8 @@ dev(Name, Opts) when is_list(Opts) ->
 %% '''
 -spec socket(family(), type(), protocol()) -> {ok, fd()} | {error, posix()}.
 socket(Family, Type, Protocol) ->
-    run(procket_request:socket(Family, Type, Protocol)).
+    {socket, Numbers, [], _} = Request = procket_request:socket(Family, Type, Protocol),
+    procket_node:socket(run(Request), list_to_tuple(Numbers)).
 
 %% @doc Closes a descriptor of the BEAM, whatever it is: close(2). Error: `ebadf', there is no such descriptor.
 %%
@@ -200,7 +203,9 @@ close(FD) when ?is_fd(FD) ->
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
 %%
-%% Errors: `eacces', a low port, and the user has no right to it; `eaddrinuse'; `eaddrnotavail', no interface has the address; `einval', it is bound already.
+%% The path of a Unix socket may be relative: to the node's working directory. What is made there has the mode that the node's umask leaves.
+%%
+%% Errors: `eacces', a low port, and neither the user nor the BEAM has a right to it; `eaddrinuse'; `eaddrnotavail', no interface has the address; `einval', it is bound already.
 %%
 %% ```
 %% {ok, FD} = procket:socket(inet, dgram, udp),
@@ -208,7 +213,7 @@ close(FD) when ?is_fd(FD) ->
 %% '''
 -spec bind(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 bind(FD, Sockaddr) ->
-    run(procket_request:bind(FD, Sockaddr)).
+    procket_node:bind(run(procket_request:bind(FD, Sockaddr)), FD, Sockaddr).
 
 %% @doc Connects to a native `struct sockaddr': connect(2). An empty binary is a NULL address.
 %%
@@ -232,7 +237,7 @@ listen(FD) ->
     run(procket_request:listen(FD)).
 
 %% @doc Listens for connections: listen(2).
-%% `Backlog': how many connections may wait to be accepted. Errors: `eaddrinuse', another socket listens there; `eopnotsupp', the socket is no stream.
+%% `Backlog': how many connections may wait to be accepted. Errors: `eaddrinuse', another socket listens there; `enotsup', the socket is no stream.
 %%
 %% ```
 %% {ok, FD} = procket:socket(inet, stream, tcp),
@@ -422,7 +427,8 @@ sendmmsg(FD, Messages, Flags) ->
 read(FD, Length) ->
     run(procket_request:read(FD, Length)).
 
-%% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken.
+%% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken. Of nothing, nothing is written: also not an empty datagram.
+%% A list is written as {@link writev/2} writes it.
 %%
 %% Errors: `eagain'; `epipe', nobody reads any more; `einval', the device does not take it; `eio'.
 %%
@@ -436,7 +442,7 @@ write(FD, Data) ->
     run(procket_request:write(FD, Data)).
 
 %% @doc Writes several binaries in one go, as one datagram where the descriptor has datagrams: writev(2).
-%% Errors as of {@link write/2}.
+%% Errors as of {@link write/2}. An empty list raises `badarg'.
 %%
 %% ```
 %% {ok, FD} = procket:dev("null"),
@@ -484,13 +490,13 @@ getsockopt(FD, Level, Opt, Value) ->
 ioctl(FD, Request, Arg) ->
     run(procket_request:ioctl(FD, Request, Arg)).
 
-%% @doc Sets `O_NONBLOCK': fcntl(2). Note that an error is its bare name.
+%% @doc Sets `O_NONBLOCK': fcntl(2).
 %%
 %% ```
 %% ok = procket:set_sock_nonblock(FD),
-%% ebadf = procket:set_sock_nonblock(1000000).
+%% {error, ebadf} = procket:set_sock_nonblock(1000000).
 %% '''
--spec set_sock_nonblock(fd()) -> ok | posix().
+-spec set_sock_nonblock(fd()) -> ok | {error, posix()}.
 set_sock_nonblock(FD) ->
     run(procket_request:set_sock_nonblock(FD)).
 
@@ -500,7 +506,7 @@ setns(Path) ->
     run(procket_request:setns(Path)).
 
 %% @doc Enters a namespace: setns(2). It is the worker that enters: {@link socket/3} makes its sockets there from now on, for
-%% every caller, until the worker ends. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
+%% every caller, until the worker ends. A relative path is one in the node's working directory. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
 %% Errors: `enoent', no such file; `einval', it is no namespace, or not of that type; `eperm', the BEAM's user may not enter it.
 %%
 %% ```
@@ -657,9 +663,9 @@ family(Name) ->
 %% @doc How a `struct sockaddr' of `Length' bytes begins.
 %%
 %% ```
-%% Sockaddr = <<(procket:sockaddr_common(procket:family(inet), 16))/binary, 53:16, 127,0,0,1, 0:64>>.
+%% Sockaddr = <<(procket:sockaddr_common(inet, 16))/binary, 53:16, 127,0,0,1, 0:64>>.
 %% '''
--spec sockaddr_common(Family :: 0..16#ffff, Length :: 0..255) -> <<_:16>>.
+-spec sockaddr_common(family(), Length :: 0..255) -> <<_:16>>.
 sockaddr_common(Family, Length) ->
     procket_platform:sockaddr_common(Family, Length).
 
@@ -725,21 +731,31 @@ info() ->
 
 %% @doc From network to host byte order: byteorder(3).
 %%
+%% A binary is read as an integer in network order, which is converted: the result is what a native integer in that memory is.
+%%
 %% ```
-%% 16#7f000001 = procket:ntohl(<<127,0,0,1>>).
+%% <<Number:32/native>> = <<127,0,0,1>>,
+%% 16#7f000001 = procket:ntohl(Number),
+%% 77 = procket:ntohl(<<77:32/native>>).
 %% '''
 -spec ntohl(non_neg_integer() | <<_:32>>) -> non_neg_integer().
-ntohl(<<N:32>>) -> N;
-ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> ntohl(<<N:32/native>>).
+ntohl(<<N:32/native>>) -> N;
+ntohl(N) when is_integer(N), N >= 0, N =< 16#ffffffff -> swapped(<<N:32/native>>).
 
 %% @doc From network to host byte order: byteorder(3).
 %%
+%% A binary of 4 bytes is read as an integer in network order, which is converted. One of 2 bytes is a number in network order.
+%%
 %% ```
-%% 53 = procket:ntohs(<<53:16>>).
+%% 53 = procket:ntohs(<<53:16>>),
+%% 53 = procket:ntohs(procket:ntohs(53)).
 %% '''
--spec ntohs(uint16_t() | <<_:16>>) -> uint16_t().
+-spec ntohs(uint16_t() | <<_:16>> | <<_:32>>) -> uint16_t().
 ntohs(<<N:16>>) -> N;
-ntohs(N) when is_integer(N), N >= 0, N =< 16#ffff -> ntohs(<<N:16/native>>).
+ntohs(<<N:32>>) -> ntohs(N);
+ntohs(N) when is_integer(N), N >= 0, N =< 16#ffff -> swapped(<<N:16/native>>).
+
+swapped(Bytes) -> binary:decode_unsigned(Bytes).
 
 %% @doc The bytes of padding from an offset to a machine word.
 %%

@@ -129,7 +129,8 @@ through(Server, Function, Args, FDs, Brings, Deadline) ->
             {Result, New};
         {Id, unsent} ->
             await_end(Server, Deadline);
-        {'DOWN', Id, process, Server, noproc} ->
+        %% `normal': it had been idle, and nothing was sent.
+        {'DOWN', Id, process, Server, Reason} when Reason =:= noproc; Reason =:= normal ->
             unsent;
         {'DOWN', Id, process, Server, _} ->
             {error, epipe}

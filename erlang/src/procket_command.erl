@@ -4,7 +4,7 @@
 
 -include_lib("kernel/include/file.hrl").
 
--export([progname/0, worker/0, capture/0, filter/0, opener/2, execute/3, kill/1, to_string/1]).
+-export([progname/0, worker/0, capture/0, filter/0, opener/2, is_lasting/1, execute/3, kill/1, to_string/1]).
 
 -export_type([command/0]).
 
@@ -63,6 +63,16 @@ opener(Prefix, Options) ->
             #{} -> [progname()]
         end,
     non_interactive(words(Prefix) ++ Program) ++ ["opener"].
+
+%% Whether the command means the same later on: a program alone, or behind sudo or doas without options but `-n'. Other prefixes set a
+%% scene that changes, as `ip netns exec' does, and a relative path depends on the directory.
+-spec is_lasting(command()) -> boolean().
+is_lasting([Program, "opener"]) ->
+    filename:pathtype(Program) =:= absolute orelse filename:basename(Program) =:= Program;
+is_lasting([Prefix, Option | [_, "opener"] = Command]) ->
+    asks(Prefix) andalso is_silent(Option) andalso is_lasting(Command);
+is_lasting(_) ->
+    false.
 
 %% Starts a program as a port; one without a `/' in its name is looked for on `PATH'.
 %%
@@ -140,13 +150,16 @@ words(String) ->
 
 %% A prefix that could ask for a password is told not to.
 non_interactive([Word, Next | Words]) ->
-    Asks = lists:member(filename:basename(Word), ["sudo", "doas"]),
-    case Asks andalso not lists:member(Next, ["-n", "--non-interactive"]) of
+    case asks(Word) andalso not is_silent(Next) of
         true -> [Word, "-n" | non_interactive([Next | Words])];
         false -> [Word | non_interactive([Next | Words])]
     end;
 non_interactive(Words) ->
     Words.
+
+asks(Word) -> lists:member(filename:basename(Word), ["sudo", "doas"]).
+
+is_silent(Option) -> lists:member(Option, ["-n", "--non-interactive"]).
 
 priv_dir() ->
     case code:priv_dir(procket) of

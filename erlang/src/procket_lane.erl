@@ -7,11 +7,11 @@
 %% A caller that dies or gives up leaves it taken, with an answer still to come: the server replaces it then.
 -module(procket_lane).
 
--export([new_table/0, open/1, close/1, call/6, is_taken_by/2]).
+-export([new_table/0, open/1, close/1, call/6, is_taken_by/2, uses/1, retire/1]).
 
 -export_type([lane/0]).
 
--type lane() :: #{key := reference(), socket := socket:socket(), server := pid(), misses := atomics:atomics_ref(), polls := boolean()}.
+-type lane() :: #{key := reference(), socket := socket:socket(), server := pid(), counts := atomics:atomics_ref(), polls := boolean()}.
 
 -define(TABLE, ?MODULE).
 %% How often an answer is looked for before the caller sleeps until it comes: each takes about a microsecond.
@@ -19,6 +19,9 @@
 %% After so many answers in a row that did not come so soon the lane is tried only now and then: others use the processors.
 -define(PATIENCE, 4).
 -define(RETRY, 32).
+%% What is counted for a lane: answers in a row that did not come so soon, and calls.
+-define(MISSES, 1).
+-define(USES, 2).
 %% So much of an answer is received at once, in bytes.
 -define(RECEIVE_SIZE, 65_536).
 %% Room for the most descriptors that come with a message: a header, and 4 bytes each.
@@ -39,7 +42,7 @@ open(FD) ->
             ok = socket:setopt(Socket, {otp, rcvbuf}, ?RECEIVE_SIZE),
             %% Each side polls on a processor of its own, or not at all.
             Polls = procket_port:spin() > 0 andalso erlang:system_info(schedulers_online) > 1,
-            {ok, #{key => make_ref(), socket => Socket, server => self(), misses => atomics:new(1, []), polls => Polls}};
+            {ok, #{key => make_ref(), socket => Socket, server => self(), counts => atomics:new(2, []), polls => Polls}};
         {error, _} = Error ->
             Error
     end.
@@ -61,6 +64,16 @@ free(Key) ->
 is_taken_by(Pid, #{key := Key, server := Server}) ->
     ets:lookup(?TABLE, Key) =:= [{Key, Pid, Server}].
 
+%% How often callers have used it.
+-spec uses(lane()) -> non_neg_integer().
+uses(#{counts := Counts}) ->
+    atomics:get(Counts, ?USES).
+
+%% Keeps others from the lane for good, unless one has it.
+-spec retire(lane()) -> boolean().
+retire(Lane) ->
+    take(Lane).
+
 %% Calls, if it is of use, nobody waits for a processor, and the lane is free. `busy' and `unsent': nothing was sent.
 -spec call(lane(), Function :: atom(), Args :: [term()], [procket:fd()], Brings :: boolean(), timeout()) ->
     {Result :: term(), [procket:fd()]} | {error, procket:posix()} | busy | unsent.
@@ -73,8 +86,8 @@ call(Lane, Function, Args, FDs, Brings, Timeout) ->
 %% How often to look for an answer before sleeping until it comes.
 spins(#{polls := false}) ->
     0;
-spins(#{misses := Misses}) ->
-    case atomics:get(Misses, 1) of
+spins(#{counts := Counts}) ->
+    case atomics:get(Counts, ?MISSES) of
         Few when Few < ?PATIENCE -> ?SPINS;
         Many when Many rem ?RETRY =:= 0 -> ?SPINS;
         _ -> 0
@@ -99,10 +112,11 @@ take(#{key := Key, server := Server}) ->
         error:badarg -> false
     end.
 
-exchange(#{key := Key, socket := Socket, server := Server, misses := Misses} = Lane, Request, FDs, Brings, Timeout) ->
+exchange(#{key := Key, socket := Socket, server := Server, counts := Counts} = Lane, Request, FDs, Brings, Timeout) ->
+    ok = atomics:add(Counts, ?USES, 1),
     case procket_channel:send(Socket, <<(byte_size(Request)):32>>, Request, FDs, Timeout) of
         ok ->
-            case answer(Socket, Brings, Misses, spins(Lane), Timeout) of
+            case answer(Socket, Brings, Counts, spins(Lane), Timeout) of
                 {ok, Answer, New} ->
                     ok = free(Key),
                     result(binary_to_term(Answer), New);
@@ -133,16 +147,16 @@ result({0, _Result, _Count}, FDs) ->
     {error, emfile}.
 
 %% The first bytes are looked for again and again; with them come the descriptors.
-answer(Socket, Brings, Misses, Spins, Timeout) ->
+answer(Socket, Brings, Counts, Spins, Timeout) ->
     case receive_some(Socket, Brings, 0) of
         {error, timeout} when Spins > 1 ->
             _ = nobody_waits(),
-            answer(Socket, Brings, Misses, Spins - 1, Timeout);
+            answer(Socket, Brings, Counts, Spins - 1, Timeout);
         {error, timeout} ->
-            ok = atomics:add(Misses, 1, 1),
+            ok = atomics:add(Counts, ?MISSES, 1),
             rest(Socket, receive_some(Socket, Brings, Timeout), Timeout);
         Received ->
-            ok = atomics:put(Misses, 1, max(0, min(?PATIENCE, atomics:get(Misses, 1)) - 1)),
+            ok = atomics:put(Counts, ?MISSES, max(0, min(?PATIENCE, atomics:get(Counts, ?MISSES)) - 1)),
             rest(Socket, Received, Timeout)
     end.
 

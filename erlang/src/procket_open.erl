@@ -17,7 +17,7 @@ socket(Port, Options) ->
 %% Opens a character device.
 -spec device(string(), [procket:open_opt() | term()]) -> {ok, procket:fd()} | {error, procket:posix()}.
 device(Name, Options) ->
-    open(dev, device_name(Name), how(Options)).
+    open(dev, {device_name(Name), namespace(Options)}, how(Options)).
 
 %% Family, type and protocol as socket(2) takes them.
 -spec socket_numbers(procket:family(), procket:type(), procket:protocol()) ->
@@ -52,8 +52,16 @@ refusal({error, enoent}, Later) -> Later;
 refusal(Refused, _Later) -> Refused.
 
 run(Command, Function, Request, #{pipe := Path}) ->
-    Options = #{command => Command, pipe => Path},
-    {ok, _} = application:ensure_all_started(procket),
+    run_alone(#{command => Command, pipe => Path}, Function, Request);
+run(Command, Function, Request, #{}) ->
+    case procket_command:is_lasting(Command) andalso procket_call:opener(Command, Function, [Request]) of
+        NotKept when NotKept =:= false; NotKept =:= {error, full} -> run_alone(#{command => Command}, Function, Request);
+        Result -> fd(Result)
+    end.
+
+%% By an opener that serves this call and no other.
+run_alone(Options, Function, Request) ->
+    ok = procket_app:ensure_started(),
     case procket_port_sup:start_port(Options) of
         {ok, Pid} ->
             Result =
@@ -66,9 +74,7 @@ run(Command, Function, Request, #{pipe := Path}) ->
             Result;
         {error, _} ->
             {error, enomem}
-    end;
-run(Command, Function, Request, #{}) ->
-    fd(procket_call:opener(Command, Function, [Request])).
+    end.
 
 fd({ok, [FD]}) -> {ok, FD};
 fd({Error, []}) -> Error;
@@ -98,7 +104,7 @@ how_value(exec, [_ | _] = Prefixes) when length(Prefixes) > 0 ->
 how_value(progname, Progname) ->
     string(progname, Progname);
 how_value(pipe, Path) ->
-    string(pipe, Path);
+    absolute(string(pipe, Path));
 how_value(Key, Value) ->
     bad_option(Key, Value).
 
@@ -121,7 +127,7 @@ string(Key, Value) ->
 socket_request(Port, Options) ->
     Get = fun(Key, Default) -> proplists:get_value(Key, Options, Default) end,
     Address = address(Get(ip, undefined)),
-    Family = family(Get(family, undefined), Get(protocol, undefined), Address),
+    Family = family(named_family(Get(family, unspec)), Get(protocol, undefined), Address),
     Type = Get(type, undefined),
     Protocol = protocol(Get(protocol, default_protocol(Family, Type))),
     {
@@ -131,9 +137,19 @@ socket_request(Port, Options) ->
         Address,
         Port,
         interface(Get(interface, <<>>)),
-        unicode:characters_to_binary(string(namespace, Get(namespace, ""))),
+        namespace(Options),
         backlog(Get(backlog, undefined))
     }.
+
+%% The opener stands elsewhere than the node.
+namespace(Options) ->
+    case string(namespace, proplists:get_value(namespace, Options, "")) of
+        "" -> <<>>;
+        Path -> unicode:characters_to_binary(absolute(Path))
+    end.
+
+absolute("/" ++ _ = Path) -> Path;
+absolute(Path) -> filename:absname(Path).
 
 address(undefined) ->
     <<>>;
@@ -153,12 +169,16 @@ binary_address(IP, Bits) ->
         _ -> <<<<N:Bits>> || N <- tuple_to_list(IP)>>
     end.
 
-family(undefined, Protocol, _) when Protocol =:= icmp6; Protocol =:= 'ipv6-icmp'; Protocol =:= 58 -> inet6;
-family(undefined, _, <<_:16/binary>>) -> inet6;
-family(undefined, _, _) -> inet;
-family(Family, _, _) when is_atom(Family) -> Family;
-family(Family, _, _) when is_integer(Family), Family >= 0, Family =< 16#ffff -> Family;
-family(Family, _, _) -> bad_option(family, Family).
+%% A number implies what its name does.
+named_family(Number) when is_integer(Number), Number >= 0, Number =< 16#ffff ->
+    hd([Name || Name <- [unspec, inet, inet6, local], procket:family(Name) =:= Number] ++ [Number]);
+named_family(Name) when is_atom(Name) -> Name;
+named_family(Family) -> bad_option(family, Family).
+
+family(unspec, Protocol, _) when Protocol =:= icmp6; Protocol =:= 'ipv6-icmp'; Protocol =:= 58 -> inet6;
+family(unspec, _, <<_:16/binary>>) -> inet6;
+family(unspec, _, _) -> inet;
+family(Family, _, _) -> Family.
 
 %% tcp, where it means anything: not for another type, nor outside of inet and inet6.
 default_protocol(Family, undefined) when Family =:= inet; Family =:= inet6 -> tcp;
@@ -179,11 +199,14 @@ type(stream, _, _) -> 1;
 type(dgram, _, _) -> 2;
 type(raw, _, _) -> 3;
 type(seqpacket, _, _) -> 5;
-type(N, _, _) when is_integer(N), N >= 0, N =< 16#7ff -> N;
+type(N, _, _) when is_integer(N), N >= 0, N =< 16#7fffffff -> type_number(procket_platform:socket_type(N));
 type(undefined, Protocol, Family) when Family =:= inet; Family =:= inet6 -> implied_type(Protocol);
 type(undefined, _, Family) when Family =:= local; Family =:= unix; Family =:= file -> 1;
 type(undefined, _, _) -> 3;
 type(Type, _, _) -> bad_option(type, Type).
+
+type_number(N) when N =< 16#7ff -> N;
+type_number(N) -> bad_option(type, N).
 
 implied_type(6) -> 1;
 implied_type(17) -> 2;

@@ -11,6 +11,10 @@
 
 %% How long a port process may leave a request unread or unanswered, in milliseconds, and when a lane is tried again.
 -define(PATIENCE, 10_000).
+%% How long an opener is there without a call, in milliseconds, unless the application's `opener_idle' says otherwise.
+-define(IDLE, 60_000).
+%% How long a port server waits for the one who started it, in milliseconds.
+-define(UNASKED, 5000).
 %% So many requests are with the port process at a time. Their answers never fill the channel, where the port process would wait for
 %% this server while this server waits for the port process; and their descriptors, 253 each, are fewer than an unprivileged
 %% user may have on the way by default (1024: ETOOMANYREFS of unix(7)).
@@ -98,6 +102,7 @@ spin() ->
 -spec init(options()) -> {ok, #state{}}.
 init(Options) ->
     _ = process_flag(trap_exit, true),
+    _ = erlang:send_after(?UNASKED, self(), unasked),
     {ok, #state{options = Options}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) ->
@@ -119,8 +124,8 @@ handle_call(_Request, _From, State) ->
 
 %% One who serves a single call needs no lane.
 -spec handle_continue(open_lane, #state{}) -> {noreply, #state{}}.
-handle_continue(open_lane, #state{options = #{key := _}} = State) -> {noreply, open_lane(State)};
-handle_continue(open_lane, State) -> {noreply, State}.
+handle_continue(open_lane, #state{options = #{key := _}} = State) -> {noreply, look_later(open_lane(State))};
+handle_continue(open_lane, State) -> {noreply, look_later(State)}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast({taken, Id}, State) ->
@@ -162,6 +167,14 @@ handle_info({watch, Answers}, #state{answers = Answers} = State) ->
     {stop, {shutdown, etimedout}, State};
 handle_info({watch, _Answers}, State) ->
     {noreply, watch(State#state{watched = false})};
+%% The one who was to ask for it has died.
+handle_info(unasked, #state{port = undefined} = State) ->
+    {stop, normal, State};
+handle_info({idle, Before}, State) ->
+    case activity(State) =:= Before andalso is_idle(State) of
+        true -> {stop, normal, State};
+        false -> {noreply, look_later(State)}
+    end;
 handle_info(open_lane, #state{lane = undefined} = State) ->
     {noreply, open_lane(State)};
 handle_info(_Message, State) ->
@@ -179,6 +192,23 @@ terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane
     procket_untaken:close_all(Untaken),
     refuse(State#state.waiting),
     refuse_submitted().
+
+%% An opener that nobody uses ends: rights do not live on.
+
+look_later(#state{options = #{key := worker}} = State) ->
+    State;
+look_later(State) ->
+    Idle = application:get_env(procket, opener_idle, ?IDLE),
+    _ = [erlang:send_after(Idle, self(), {idle, activity(State)}) || Idle =/= infinity],
+    State.
+
+activity(#state{answers = Answers, lane = #{} = Lane}) -> {Answers, procket_lane:uses(Lane)};
+activity(#state{answers = Answers}) -> {Answers, 0}.
+
+%% From then on nobody has its lane.
+is_idle(#state{sent = Sent}) when map_size(Sent) > 0 -> false;
+is_idle(#state{lane = #{} = Lane}) -> procket_lane:retire(Lane);
+is_idle(#state{}) -> true.
 
 %% What was not sent can be submitted again, to another port process.
 refuse(Queue) ->

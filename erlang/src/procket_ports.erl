@@ -15,9 +15,10 @@
 -type ports() :: #{key() | capture() => pid()}.
 
 -define(TABLE, ?MODULE).
+-define(MOST_OPENERS, 8).
 
-%% The port process for a key, started if there is none.
--spec get(key()) -> {ok, procket_port:handle()} | {error, procket:posix()}.
+%% The port process for a key, started if there is none. `{error, full}': so many openers run that there is no other.
+-spec get(key()) -> {ok, procket_port:handle()} | {error, procket:posix() | full}.
 get(Key) ->
     case find(Key) of
         {ok, Handle} -> {ok, Handle};
@@ -60,8 +61,8 @@ gone(Key) ->
     procket_table:delete(?TABLE, Key).
 
 start(Key) ->
-    case application:ensure_all_started(procket) of
-        {ok, _} ->
+    case procket_app:ensure_started() of
+        ok ->
             case procket_call:application(?MODULE, {start, Key}) of
                 {ok, Pid} ->
                     case procket_port:await(Pid) of
@@ -89,21 +90,26 @@ init([]) ->
     {ok, lists:foldl(fun({Key, #{server := Server}}, Ports) -> watch(Key, Server, Ports) end, #{}, all())}.
 
 -spec handle_call(term(), gen_server:from(), ports()) ->
-    {reply, {ok, pid()} | {error, procket:posix()}, ports()}.
+    {reply, {ok, pid()} | {error, procket:posix() | full | einval}, ports()}.
 handle_call({start, Key}, _From, Ports) ->
     case Ports of
         #{Key := Pid} ->
             {reply, {ok, Pid}, Ports};
         #{} ->
-            case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
-                {ok, Pid} ->
-                    {reply, {ok, Pid}, watch(Key, Pid, Ports)};
-                {error, _} ->
-                    {reply, {error, enomem}, Ports}
+            Openers = [opener || {opener, _} <- maps:keys(Ports)],
+            case Key =/= worker andalso length(Openers) >= ?MOST_OPENERS of
+                true -> {reply, {error, full}, Ports};
+                false -> start_port(Key, Ports)
             end
     end;
 handle_call(_Request, _From, Ports) ->
     {reply, {error, einval}, Ports}.
+
+start_port(Key, Ports) ->
+    case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
+        {ok, Pid} -> {reply, {ok, Pid}, watch(Key, Pid, Ports)};
+        {error, _} -> {reply, {error, enomem}, Ports}
+    end.
 
 -spec handle_cast(term(), ports()) -> {noreply, ports()}.
 handle_cast({watch, Key, Pid}, Ports) ->

@@ -28,8 +28,8 @@
 -spec open(procket_raw_options:options(), Owner :: pid()) ->
     {ok, pid()} | {error, procket:posix() | {filter, string()}}.
 open(Options, Owner) ->
-    case application:ensure_all_started(procket) of
-        {ok, _} ->
+    case procket_app:ensure_started() of
+        ok ->
             case procket_raw_sup:start_socket(Options, Owner) of
                 {ok, Pid} -> opened(Pid);
                 {error, _} -> {error, epipe}
@@ -114,7 +114,7 @@ handle_cast({send, Id, _Encoded}, #state{capture = undefined} = State) ->
     Id ! {Id, {error, {closed, 0}}},
     {noreply, State};
 handle_cast({send, Id, _Encoded}, #state{options = #{link := cooked}} = State) ->
-    Id ! {Id, {error, {eopnotsupp, 0}}},
+    Id ! {Id, {error, {enotsup, 0}}},
     {noreply, State};
 handle_cast({send, Id, Encoded}, #state{requests = Requests} = State) ->
     case procket_raw_requests:send(Id, Encoded, Requests) of

@@ -109,9 +109,7 @@ filter([First | _] = Expression) when is_integer(First) ->
     end;
 filter(Instructions) when is_list(Instructions), length(Instructions) =< ?MAX_INSTRUCTIONS ->
     try
-        Program = [bpf:insn(Instruction) || Instruction <- Instructions],
-        true = lists:all(fun(Instruction) -> byte_size(Instruction) =:= 8 end, Program),
-        {instructions, iolist_to_binary(Program)}
+        {instructions, bpf:program(Instructions)}
     catch
         error:_ -> bad({filter, Instructions})
     end;

@@ -10,7 +10,7 @@
 -export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5, sendmmsg/3]).
 -export([read/2, write/2, writev/2]).
 -export([setsockopt/4, getsockopt/4, ioctl/3, set_sock_nonblock/1, setns/1, setns/2]).
--export([batch/1]).
+-export([batch/1, duplicate/1]).
 -export([brings_descriptors/1, decode/4]).
 
 -export_type([request/0]).
@@ -50,16 +50,40 @@ socket(Family, Type, Protocol) ->
     {F, T, P} = procket_open:socket_numbers(Family, Type, Protocol),
     {socket, [F, T, P], [], fun one_descriptor/2}.
 
+%% Another descriptor of the same open file.
+-spec duplicate(procket:fd()) -> request().
+duplicate(FD) ->
+    {duplicate, [], [FD], fun one_descriptor/2}.
+
 one_descriptor(ok, [FD]) -> {ok, FD};
 one_descriptor({error, _} = Error, []) -> Error.
 
 -spec bind(procket:fd(), binary()) -> request().
 bind(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
-    {bind, [Sockaddr], [FD], result}.
+    at({bind, [Sockaddr], [FD], result}, Sockaddr).
 
 -spec connect(procket:fd(), binary()) -> request().
 connect(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
-    {connect, [Sockaddr], [FD], result}.
+    at({connect, [Sockaddr], [FD], result}, Sockaddr).
+
+%% A call with an address: the path of a Unix socket may be relative.
+at(Request, Sockaddr) ->
+    case procket_platform:has_relative_path(Sockaddr) of
+        true -> within(Request);
+        false -> Request
+    end.
+
+%% Relative paths are those in the node's working directory: the worker stands elsewhere.
+within({Function, Args, FDs, Decode}) ->
+    {within, [working_directory(), Function, Args], FDs, Decode}.
+
+working_directory() ->
+    case prim_file:get_cwd() of
+        {ok, Directory} -> unicode:characters_to_binary(Directory, unicode, file:native_name_encoding());
+        {error, {no_translation, Directory}} -> Directory;
+        %% It has been removed. So it is for the worker: enoent.
+        {error, _} -> <<>>
+    end.
 
 -spec listen(procket:fd()) -> request().
 listen(FD) ->
@@ -136,7 +160,7 @@ sendto(FD, Data, Flags) ->
 
 -spec sendto(procket:fd(), binary(), integer(), binary()) -> request().
 sendto(FD, Data, Flags, Sockaddr) when ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_binary(Sockaddr) ->
-    {sendto, [head(Data), Flags, Sockaddr], [FD], sent(Data)}.
+    at({sendto, [head(Data), Flags, Sockaddr], [FD], sent(Data)}, Sockaddr).
 
 -spec sendmsg(procket:fd(), binary(), integer(), [procket:control()]) -> request().
 sendmsg(FD, Data, Flags, Ctrl) ->
@@ -147,11 +171,16 @@ sendmsg(FD, Data, Flags, Ctrl, Sockaddr) when
     ?is_fd(FD), is_binary(Data), ?is_int32(Flags), is_list(Ctrl), is_binary(Sockaddr)
 ->
     {Control, FDs} = procket_message:detach(Ctrl),
-    {sendmsg, [head(Data), Flags, Control, Sockaddr], [FD | FDs], sent(Data)}.
+    at({sendmsg, [head(Data), Flags, Control, Sockaddr], [FD | FDs], sent(Data)}, Sockaddr).
 
 -spec sendmmsg(procket:fd(), [{binary(), binary()}], integer()) -> request().
 sendmmsg(FD, Messages, Flags) when ?is_fd(FD), is_list(Messages), ?is_int32(Flags) ->
-    {sendmmsg, [messages(Messages, ?MOST_MESSAGES, ?LIMIT), Flags], [FD], result}.
+    Taken = messages(Messages, ?MOST_MESSAGES, ?LIMIT),
+    Request = {sendmmsg, [Taken, Flags], [FD], result},
+    case lists:any(fun({_, Sockaddr}) -> procket_platform:has_relative_path(Sockaddr) end, Taken) of
+        true -> within(Request);
+        false -> Request
+    end.
 
 %% As many messages as one call takes: the first ones.
 messages([{Data, Sockaddr} | Messages], Count, Room) when is_binary(Data), is_binary(Sockaddr) ->
@@ -176,8 +205,10 @@ write(FD, Data) when is_list(Data) ->
     writev(FD, Data).
 
 -spec writev(procket:fd(), [binary()]) -> request().
-writev(FD, Data) when is_list(Data) ->
-    write(FD, iolist_to_binary(Data)).
+writev(FD, [_ | _] = Data) ->
+    write(FD, iolist_to_binary(Data));
+writev(_FD, []) ->
+    procket_error:badarg({data, []}).
 
 %% What one call sends of `Data'.
 head(<<Head:?LIMIT/binary, _/binary>>) -> Head;
@@ -205,10 +236,7 @@ ioctl(FD, Request, Arg) when ?is_fd(FD), is_integer(Request), (is_binary(Arg) or
 
 -spec set_sock_nonblock(procket:fd()) -> request().
 set_sock_nonblock(FD) when ?is_fd(FD) ->
-    {set_sock_nonblock, [], [FD], fun
-        (ok, []) -> ok;
-        ({error, Reason}, []) -> Reason
-    end}.
+    {set_sock_nonblock, [], [FD], result}.
 
 -spec setns(file:filename()) -> request().
 setns(Path) ->
@@ -216,7 +244,7 @@ setns(Path) ->
 
 -spec setns(file:filename(), integer()) -> request().
 setns(Path, NsType) when (is_list(Path) orelse is_binary(Path)), ?is_int32(NsType) ->
-    {setns, [unicode:characters_to_binary(Path), NsType], [], result}.
+    within({setns, [unicode:characters_to_binary(Path), NsType], [], result}).
 
 %% Several calls in one exchange.
 -spec batch([{atom(), [term()]}]) -> request().
@@ -241,7 +269,7 @@ batch(Calls) ->
     end}.
 
 request({Function, Args} = Call) when is_atom(Function), is_list(Args) ->
-    Known = erlang:function_exported(?MODULE, Function, length(Args)) andalso not lists:member(Function, [batch, brings_descriptors, decode]),
+    Known = erlang:function_exported(?MODULE, Function, length(Args)) andalso not lists:member(Function, [batch, duplicate, brings_descriptors, decode]),
     case Known of
         true -> apply(?MODULE, Function, Args);
         false -> procket_error:badarg({call, Call})

@@ -47,14 +47,12 @@ instructions(_Config) ->
     ?assertEqual(<<16#28:16/native, 0, 0, 12:32/native>>, ?BPF_STMT(?BPF_LD + ?BPF_H + ?BPF_ABS, 12)),
     ?assertEqual(<<16#15:16/native, 1, 2, 16#800:32/native>>, ?BPF_JUMP(?BPF_JMP + ?BPF_JEQ + ?BPF_K, 16#800, 1, 2)),
     ?assertEqual(<<6:16/native, 0, 0, 16#ffffffff:32/native>>, bpf:insn(#insn{code = ?BPF_RET + ?BPF_K, k = 16#ffffffff})),
-    ?assertEqual(?BPF_STMT(6, 0), bpf:insn(?BPF_STMT(6, 0))),
     ?assertError(function_clause, bpf:insn(<<1>>)).
 
 alignment(_Config) ->
     8 = bpf:alignment(),
     ?assertEqual([0, 8, 8, 16], [bpf:align(N) || N <- [0, 1, 8, 9]]),
     ?assertEqual([0, 7, 0, 7], [bpf:pad(N) || N <- [0, 1, 8, 9]]),
-    ?assertEqual(24, bpf:offset(18)),
     ?assertEqual({16, 32}, {bpf:sizeof(timeval), bpf:sizeof(ifreq)}).
 
 %% struct bpf_hdr with a time of 64 bits each, a header of 26 bytes padded to 32, and 5 and 3 bytes of packets.
@@ -62,12 +60,13 @@ packets(_Config) ->
     Buffer = <<(header(1_500_000_001, 250, 5, 60))/binary, "first", 0:24, (header(1_500_000_002, 7, 3, 3))/binary, "two">>,
     {bpf_buf, {1500, 1, 250}, 60, <<"first">>, Rest} = bpf:buf(Buffer),
     ?assertEqual({bpf_buf, {1500, 2, 7}, 3, <<"two">>, <<>>}, bpf:buf(Rest)),
-    ?assertEqual({bpf_hdr, 1_500_000_001, 250, 5, 60, 32}, bpf:hdr(Buffer)),
+    ?assertEqual({bpf_hdr, {1500, 1, 250}, 5, 60, 32}, bpf:hdr(Buffer)),
     ?assertEqual({bpf_packet, <<"first">>, Rest}, bpf:packet(32, 5, Buffer)).
 
 packets_cut(_Config) ->
     Buffer = <<(header(1, 2, 5, 5))/binary, "first">>,
-    [?assertEqual({error, binary:part(Buffer, 0, N)}, bpf:buf(binary:part(Buffer, 0, N))) || N <- lists:seq(0, 36)],
+    [?assertEqual({error, bad_hdr}, bpf:buf(binary:part(Buffer, 0, N))) || N <- lists:seq(0, 25)],
+    [?assertEqual({error, bad_packet}, bpf:buf(binary:part(Buffer, 0, N))) || N <- lists:seq(26, 36)],
     ?assertMatch({bpf_buf, _, 5, <<"first">>, <<>>}, bpf:buf(Buffer)).
 
 header(Seconds, Micro, Caplen, Datalen) ->
@@ -77,7 +76,7 @@ open_without_device(_Config) ->
     ?assertMatch({error, _}, bpf:open("lo")),
     {ok, FD} = procket:socket(inet, dgram, 0),
     [?assertEqual({error, enotty}, bpf:ctl(FD, Key)) || Key <- [blen, dlt, dltlist, flush, getif, hdrcmplt, seesent, stats, version]],
-    Values = [{blen, 4096}, {dlt, 1}, {hdrcmplt, true}, {immediate, false}, {seesent, 1}, {promisc, true}, {setf, [?BPF_STMT(6, 0)]}, {setf, []}, {setif, "lo"}],
+    Values = [{blen, 4096}, {dlt, 1}, {hdrcmplt, true}, {immediate, false}, {seesent, true}, {promisc, true}, {setf, [?BPF_STMT(6, 0)]}, {setf, []}, {setif, "lo"}],
     [?assertEqual({error, enotty}, bpf:ctl(FD, Key, Value)) || {Key, Value} <- Values],
     ok = procket:close(FD).
 
@@ -88,4 +87,4 @@ headers(_Config) ->
     ?assertEqual({1, 2, 25, 26, 27}, {?SOL_SOCKET, ?SO_REUSEADDR, ?SO_BINDTODEVICE, ?SO_ATTACH_FILTER, ?SO_DETACH_FILTER}),
     ?assertEqual({16#8910, 16#8933, 16#8915, 16#8927}, {?SIOCGIFNAME, ?SIOCGIFINDEX, ?SIOCGIFADDR, ?SIOCGIFHWADDR}),
     ?assertEqual({263, 1, 2, 1}, {?SOL_PACKET, ?PACKET_ADD_MEMBERSHIP, ?PACKET_DROP_MEMBERSHIP, ?PACKET_MR_PROMISC}),
-    ?assertEqual(procket:ntohs(16#0800), ?ETH_P_IP).
+    ?assertEqual(16#0800, ?ETH_P_IP).

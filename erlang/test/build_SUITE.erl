@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [nothing_is_built_twice, checkout, git_dependency, package, without_libpcap, clean, missing_swift_is_said].
+    [nothing_is_built_twice, checkout, git_dependency, package, without_libpcap, clean, headers_of_another_system, missing_swift_is_said].
 
 suite() ->
     [{timetrap, {minutes, 20}}].
@@ -89,6 +89,26 @@ clean(Config) ->
     ?assertNot(filelib:is_file(filename:join(Clone, "priv/procket"))),
     ?assertNot(filelib:is_file(filename:join(Clone, ".build"))).
 
+%% As the build makes them on another system. The constants that differ are those of its own headers.
+headers_of_another_system(Config) ->
+    Clone = filename:join(proplists:get_value(priv_dir, Config), "headers"),
+    _ = procket_test:sh_ok(clone(Config, Clone)),
+    Unchanged = procket_test:sh_ok(["cd ", Clone, " && make -s system-header && git status --porcelain"]),
+    ?assertEqual("", Unchanged),
+    Module = ["-module(constants).\n-export([all/0]).\n-include(\"procket.hrl\").\n-include(\"bpf.hrl\").\n",
+        "all() -> {?PF_INET6, ?UNIX_PATH_MAX, ?SOL_SOCKET, ?SO_REUSEADDR, ?BPF_ALIGNMENT}.\n"],
+    ok = file:write_file(filename:join(Clone, "constants.erl"), Module),
+    [
+        begin
+            _ = procket_test:sh_ok(["cd ", Clone, " && make -s system-header SYSTEM=", System, " && erlc -I erlang/include constants.erl"]),
+            Output = procket_test:sh_ok(["erl -noshell -pa ", Clone, " -eval 'io:format(\"~w\", [constants:all()]), halt().'"]),
+            ?assertEqual({System, Constants}, {System, Output})
+        end
+     || {System, Constants} <- [
+            {"darwin", "{30,104,65535,4,4}"}, {"freebsd", "{28,104,65535,4,8}"}, {"linux", "{10,108,1,2,8}"}
+        ]
+    ].
+
 missing_swift_is_said(Config) ->
     Root = proplists:get_value(root, Config),
     {1, Output} = procket_test:sh(["cd ", Root, " && PATH=/not/there /bin/sh scripts/require swift"]),
@@ -104,9 +124,14 @@ project(Name, Config, Deps) ->
 
 build_and_run(Project) ->
     _ = procket_test:sh_ok(["cd ", Project, " && rebar3 compile"]),
-    Run = "erl -noshell -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -run dependent main",
-    Output = procket_test:sh_ok(["cd ", Project, " && ", Run]),
-    ?assertEqual("ok", lists:last(string:lexemes(Output, "\n"))).
+    Run = "erl -noshell -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -run ",
+    [
+        begin
+            Output = procket_test:sh_ok(["cd ", Project, " && ", Run, Module, " main"]),
+            ?assertEqual("ok", lists:last(string:lexemes(Output, "\n")))
+        end
+     || Module <- ["dependent", "headers"]
+    ].
 
 clone(Config, To) ->
     ["git clone -q ", proplists:get_value(root, Config), " ", To].

@@ -45,7 +45,7 @@ byte_order(_Config) ->
     <<Long:32/native>> = <<1, 2, 3, 4>>,
     <<Short:16/native>> = <<1, 2>>,
     ?assertEqual(16#01020304, procket:ntohl(Long)),
-    ?assertEqual(16#01020304, procket:ntohl(<<1, 2, 3, 4>>)),
+    ?assertEqual(16#01020304, procket:ntohl(<<4, 3, 2, 1>>)),
     ?assertEqual(16#0102, procket:ntohs(Short)),
     ?assertEqual(16#0102, procket:ntohs(<<1, 2>>)),
     ?assertError(function_clause, procket:ntohs(16#10000)).

@@ -161,7 +161,7 @@ cooked(_Config) ->
         {Tx, Rx} = {raw_test:open(Name, "tx0"), raw_test:open(Name, "rx0", [{link, cooked}, {protocol, 16#88b5}])},
         ok = gen_raw:send(Tx, raw_test:frame(7)),
         {ok, [<<7:32, _/binary>>]} = gen_raw:recv(Rx, 5000),
-        ?assertEqual({error, {eopnotsupp, 0}}, gen_raw:send(Rx, <<0:160>>)),
+        ?assertEqual({error, {enotsup, 0}}, gen_raw:send(Rx, <<0:160>>)),
         close([Tx, Rx])
     end).
 

@@ -215,12 +215,12 @@ opened_again(_Config) ->
 
 no_messages(_Config) ->
     {ok, Stream} = procket:socket(inet, stream, tcp),
-    ?assertEqual({error, eopnotsupp}, gen_raw:open({fd, Stream}, [])),
+    ?assertEqual({error, enotsup}, gen_raw:open({fd, Stream}, [])),
     ok = procket:close(Stream),
     ?assertEqual({error, ebadf}, gen_raw:open({fd, 12_345}, [])),
     {ok, File} = prim_file:open("/etc/passwd", [read]),
     <<FD:32/native>> = prim_file:get_handle(File),
-    ?assertEqual({error, eopnotsupp}, gen_raw:open({fd, FD}, [])),
+    ?assertEqual({error, enotsup}, gen_raw:open({fd, FD}, [])),
     ok = prim_file:close(File),
     {ok, Device} = procket:dev("net/tun"),
     ?assertEqual({error, enotsock}, gen_raw:open({fd, Device}, [{filter, [bpf:stmt(?BPF_RET + ?BPF_K, 0)]}])),

@@ -60,7 +60,7 @@ setsockopt_reads_through_a_pointer(_Config) ->
     {ok, FD} = procket:socket(inet, dgram, udp),
     ok = procket:bind(FD, procket_test:sockaddr(0, {127, 0, 0, 1})),
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
-    ok = packet:filter(FD, [bpf:stmt(6, 0)]),
+    {ok, _} = packet:filter(FD, [bpf:stmt(6, 0)]),
     ok = procket:sendto(FD, <<"dropped">>, 0, Name),
     ?assertEqual({error, eagain}, procket:recv(FD, 100)),
     ok = packet:unfilter(FD),

@@ -98,7 +98,7 @@ nonblock(_Config) ->
     {ok, Socket} = socket:open(inet, dgram, udp),
     {ok, FD} = socket:getopt(Socket, otp, fd),
     ok = procket:set_sock_nonblock(FD),
-    ?assertEqual(ebadf, procket:set_sock_nonblock(9999)),
+    ?assertEqual({error, ebadf}, procket:set_sock_nonblock(9999)),
     ok = socket:close(Socket).
 
 blocking_mode(_Config) ->

@@ -6,7 +6,7 @@
 -compile([export_all, nowarn_export_all]).
 
 -define(HERE, "procketA").
--define(ETH_P_ALL, 16#0300).
+-define(ETH_P_ALL, 3).
 
 all() ->
     [interfaces, addresses, errors, send_and_receive, bound, bind_to_device, promiscuous, filter, filter_record, filter_refused, neighbours, default_route, checksum].
@@ -25,7 +25,7 @@ interfaces(_Config) ->
         {ok, FD} = packet:socket(),
         {ok, Index} = net:if_name2index(?HERE),
         ?assertEqual(Index, packet:ifindex(FD, ?HERE)),
-        ?assertEqual(?HERE, packet:ifname(FD, Index)),
+        ?assertEqual(list_to_binary(?HERE), packet:ifname(FD, Index)),
         ?assert(lists:member(?HERE, packet:iflist())),
         ?assert(lists:member("lo", packet:iflist())),
         ok = procket:close(FD)
@@ -111,15 +111,15 @@ filter_record(_Config) ->
 
 filtered(Program) ->
     with_veth(fun(There) ->
-        {ok, FD} = procket:open(0, [{protocol, ?ETH_P_ALL}, {type, raw}, {family, packet}, {interface, ?HERE}]),
-        ok = packet:filter(FD, Program),
+        {ok, FD} = procket:open(0, [{protocol, procket:ntohs(?ETH_P_ALL)}, {type, raw}, {family, packet}, {interface, ?HERE}]),
+        {ok, _} = packet:filter(FD, Program),
         drain(FD),
         Send = fun(Data) -> ok = procket:sendto(There, frame(Data)) end,
         [Send(Data) || Data <- [<<"no">>, <<"yes 1">>, <<"no">>, <<"yes 2">>]],
         ?assertEqual({ok, frame(<<"yes 1">>)}, await(FD)),
         ?assertEqual({ok, frame(<<"yes 2">>)}, await(FD)),
         ?assertEqual({error, eagain}, procket:recv(FD, 65535)),
-        ok = packet:unfilter(FD, Program),
+        {ok, _} = packet:unfilter(FD, Program),
         Send(<<"no">>),
         ?assertEqual(frame(<<"no">>), next(FD, <<"no">>)),
         ok = procket:close(FD)
@@ -184,7 +184,7 @@ with_veth(Fun) ->
             ]
         ],
         {ok, FD} = procket:open(0, [
-            {protocol, ?ETH_P_ALL}, {type, raw}, {family, packet}, {interface, There}, {namespace, "/run/netns/" ++ Name}
+            {protocol, procket:ntohs(?ETH_P_ALL)}, {type, raw}, {family, packet}, {interface, There}, {namespace, "/run/netns/" ++ Name}
         ]),
         try
             Fun(FD)

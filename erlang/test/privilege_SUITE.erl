@@ -7,7 +7,7 @@
 all() ->
     [
         refused_without_rights, setuid_opener, setuid_opener_of_another_group, sudo_opener, sudo_without_a_rule,
-        capable_opener, capability_for_devices, privileged_beam, root_beam_under_sudo, beam_with_ambient_capabilities,
+        capable_opener, capability_for_devices, capable_beam, privileged_beam, root_beam_under_sudo, beam_with_ambient_capabilities,
         setgid_gives_nothing, setuid_process, sudo_process, capable_process, root_process, worker_of_a_setuid_file,
         worker_of_a_capable_file, worker_of_an_ordinary_file, capture, libraries, demo
     ].
@@ -24,7 +24,7 @@ end_per_suite(_Config) ->
 init_per_testcase(Case, Config) when Case =:= sudo_opener; Case =:= sudo_without_a_rule; Case =:= sudo_process ->
     procket_test:need("sudo", Config);
 init_per_testcase(Case, Config) when
-    Case =:= capable_opener; Case =:= capability_for_devices; Case =:= capable_process; Case =:= worker_of_a_capable_file
+    Case =:= capable_opener; Case =:= capability_for_devices; Case =:= capable_beam; Case =:= capable_process; Case =:= worker_of_a_capable_file
 ->
     procket_test:need("setcap", Config);
 init_per_testcase(_, Config) ->
@@ -93,6 +93,43 @@ capability_for_devices(_Config) ->
         Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", Opener, "\"}"]),
         ?assertMatch("{ok," ++ _, Open("dev(\"private\", [{protocol, udp}")),
         ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}"))
+    end).
+
+%% A copy of OTP's runtime whose beam.smp has capabilities. They do not pass to what it starts: the node makes and binds the sockets
+%% itself, and what it has then is as any other.
+capable_beam(_Config) ->
+    procket_machine:with(fun(#{dir := Dir, lib := Lib, user := User} = Machine) ->
+        {Root, Erts} = {Dir ++ "/erlang", "erts-" ++ erlang:system_info(version)},
+        Bin = filename:join([Root, Erts, "bin"]),
+        _ = procket_test:sh_ok([
+            "mkdir ", Root, " && cd ", code:root_dir(), " && cp -a ", Erts, " ", Root, "/ && ln -s ", [[code:root_dir(), Name, " "] || Name <- ["/bin", "/lib", "/releases"]], Root,
+            " && chmod -R a+rX ", Root, " && setcap cap_net_raw,cap_net_bind_service=ep ", Bin, "/beam.smp"
+        ]),
+        Node = fun(Program, Expression) ->
+            Words = ["env", "-i", "PATH=" ++ os:getenv("PATH"), "HOME=" ++ Dir ++ "/home", "ROOTDIR=" ++ Root, "BINDIR=" ++ Bin, "EMU=beam", "PROGNAME=erl",
+                "setpriv", "--reuid", User, "--regid", User, "--init-groups", Program, "-noshell", "-kernel", "logger_level", "error",
+                "-pa", Lib ++ "/ebin", "-eval", lists:flatten(["io:format(\"~w\", [begin ", Expression, " end]), halt()."])],
+            {0, Output} = procket_machine:run(Machine, Words),
+            lists:last(string:lexemes(Output, "\n"))
+        end,
+        Ping = "{ok, FD} = procket:socket(inet, raw, icmp), {ok, Other} = procket:socket(inet, dgram, udp), "
+            "Request = <<8, 0, (packet:makesum(<<8, 0, 0:16, 7:16, 1:16>>)):16, 7:16, 1:16>>, "
+            "ok = procket:sendto(FD, Request, 0, <<2:16/native, 0:16, 127, 0, 0, 1, 0:64>>), ok = procket:select(FD, read), "
+            "receive {procket, FD, ready, read} -> ok end, {ok, <<16#45, _/binary>>} = procket:recv(FD, 100), "
+            "{ok, Flags} = file:read_file(\"/proc/self/fdinfo/\" ++ integer_to_list(FD)), {match, _} = re:run(Flags, \"flags:\\\\s+02004002\"), "
+            "Open = element(2, file:list_dir(\"/proc/self/fd\")), ok = procket:close(FD), "
+            "{length(Open) - length(element(2, file:list_dir(\"/proc/self/fd\"))), procket:bind(Other, <<2:16/native, 53:16, 127, 0, 0, 1, 0:64>>), "
+            "begin {ok, Server} = gen_udp:open(0, [{fd, Other}, binary]), {ok, Client} = gen_udp:open(0), ok = gen_udp:send(Client, {127,0,0,1}, 53, <<\"low\">>), "
+            "receive {udp, Server, _, _, Data} -> Data end end}",
+        ?assertEqual("{1,ok,<<108,111,119>>}", Node(Bin ++ "/erlexec", Ping)),
+        Packet = "{element(1, procket:socket(packet, raw, 16#0008)), element(1, procket:socket(inet6, 16#80003, icmp6)), "
+            "procket:bind(element(2, procket:socket(inet6, stream, tcp)), <<10:16/native, 80:16, 0:32, 1:128, 0:32>>), "
+            "procket:setns(\"/proc/self/ns/net\"), procket:bind(7777, <<2:16/native, 53:16, 0:96>>)}",
+        ?assertEqual("{ok,ok,ok,{error,eperm},{error,ebadf}}", Node(Bin ++ "/erlexec", Packet)),
+        %% Without the capabilities it is refused as ever.
+        _ = procket_test:sh_ok(["setcap -r ", Bin, "/beam.smp"]),
+        Refused = "{procket:socket(inet, raw, icmp), procket:bind(element(2, procket:socket(inet, dgram, udp)), <<2:16/native, 53:16, 0:96>>)}",
+        ?assertEqual("{{error,eperm},{error,eacces}}", Node(Bin ++ "/erlexec", Refused))
     end).
 
 privileged_beam(_Config) ->
@@ -238,7 +275,9 @@ worker_has_nothing(Machine, Program) ->
         has_only_its_user(Machine, Pid),
         Status = status(Pid),
         ?assertEqual({0, 0}, {capabilities("CapPrm", Status), capabilities("CapEff", Status)}),
-        ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"], "Umask" := ["0077"]}, Status),
+        %% What it makes, it makes with the mask of its node, which is that of this one.
+        #{"Umask" := Mask} = status(os:getpid()),
+        ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"], "Umask" := Mask}, Status),
         has_no_surroundings(Pid)
     end}).
 

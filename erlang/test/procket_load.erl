@@ -83,7 +83,7 @@ kinds() ->
         {dev, fun(_) -> opened(procket:dev("null", [{exec, [""]}])) end},
         {echo, fun echo/1},
         {pipeline, fun(#{fd := FD, name := Name}) ->
-            expect([{ok, Name}, {error, eopnotsupp}], procket:call([{getsockname, [FD, Name]}, {listen, [FD]}]))
+            expect([{ok, Name}, {error, enotsup}], procket:call([{getsockname, [FD, Name]}, {listen, [FD]}]))
         end},
         {option, fun(#{fd := FD}) ->
             steps([

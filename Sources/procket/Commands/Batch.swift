@@ -51,4 +51,16 @@ extension Commands {
     context.answer.withTerm { $0.emptyList() }
     context.batches -= 1
   }
+
+  /// `[Directory, Function, Args]`: a call in which relative paths are those in a directory.
+  @Sendable static func within(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    let directory = try call.string()
+    let function = try call.atom()
+    guard !["batch", "within"].contains(function) else { throw .argument(2) }
+    var inner = Call(id: call.id, arguments: try call.arguments(), descriptors: call.descriptors)
+    try call.system { () throws(Errno) in try Files.changeDirectory(to: directory) }
+    run(function, &inner, &context)
+    call.outgoing.append(inner.outgoing.takeAll())
+    try call.system { () throws(Errno) in try Files.changeDirectory(to: "/") }
+  }
 }

@@ -35,6 +35,13 @@ extension Commands {
     context.answer.ok(UnsafeRawBufferPointer(rebasing: buffer[0..<structure.count]))
   }
 
+  /// `[]`: a descriptor of the same open file.
+  @Sendable static func duplicate(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    let fd = try call.fd
+    call.outgoing.append(try call.system { () throws(Errno) in try Files.duplicate(fd) })
+    context.answer.ok()
+  }
+
   /// `[]`
   @Sendable static func setSockNonblock(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let fd = try call.fd

@@ -11,10 +11,11 @@ extension Commands {
     context.answer.ok()
   }
 
-  /// `[Name]`
+  /// `[{Name, Namespace}]`
   @Sendable static func openDevice(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let name = try call.deviceName()
-    call.outgoing.append(try call.system { () throws(Errno) in try Device.open(name, with: context.privileges) })
+    let (name, namespace) = try call.device()
+    call.outgoing.append(
+      try call.system { () throws(Errno) in try Device.open(name, in: namespace, with: context.privileges) })
     context.answer.ok()
   }
 }
@@ -38,10 +39,10 @@ extension Call {
     return request
   }
 
-  mutating func deviceName() throws(Failure) -> String {
-    let name = try string()
-    guard Device.isValid(name) else { throw .argument(1) }
-    return name
+  mutating func device() throws(Failure) -> (name: String, namespace: String) {
+    let device = try tuple(2) { (call) throws(Failure) in (name: try call.string(), namespace: try call.string()) }
+    guard Device.isValid(device.name) else { throw .argument(1) }
+    return device
   }
 
   /// The atom `undefined`, in the place of an integer.

@@ -63,6 +63,10 @@ def socket_request(family=2, kind=2, protocol=UDP, port=53, interface=b"", names
                   binary(namespace), backlog)
 
 
+def device(name, namespace=b""):
+    return tuple_(binary(name), binary(namespace))
+
+
 def error(reason):
     return tuple_(integer(1), tuple_(atom("error"), atom(reason)))
 
@@ -185,7 +189,7 @@ def opens_what_is_allowed(opener):
     only_udp_53(opener.descriptors(), 1)
     check(opener.ask("open", socket_request(port=54)) == error("eacces"), "udp 54")
     check(opener.ask("open", socket_request(17, 3, 8)) == error("eacces"), "packet")
-    check(opener.ask("dev", binary(b"private")) == error("eacces"), "device")
+    check(opener.ask("dev", device(b"private")) == error("eacces"), "device")
 
 
 def only_udp_53(numbers, count=None):
@@ -427,10 +431,10 @@ def device_race():
         os.symlink("/etc/shadow", directory + "/shadow")
         os.symlink("..", directory + "/up")
         for name in [b"race/link", b"race/shadow"]:
-            check(opener.ask("dev", binary(name)) == error("eloop"), name)
-        check(opener.ask("dev", binary(b"race/up/private")) in (error("eacces"), error("eloop")))
+            check(opener.ask("dev", device(name)) == error("eloop"), name)
+        check(opener.ask("dev", device(b"race/up/private")) in (error("eacces"), error("eloop")))
         for name in [b"race/fifo", b"race/file"]:
-            check(opener.ask("dev", binary(name)) == error("enodev"), name)
+            check(opener.ask("dev", device(name)) == error("enodev"), name)
         stop = threading.Event()
 
         def swap():
@@ -445,7 +449,7 @@ def device_race():
         seen = set()
         try:
             for _ in range(4000):
-                answer = opener.ask("dev", binary(b"race/x"))
+                answer = opener.ask("dev", device(b"race/x"))
                 seen.add(answer)
                 if answer == OK:
                     for number in opener.descriptors():
@@ -466,7 +470,7 @@ def random_frames():
         chance = random.Random(4711)
         opener = Opener()
         opener.attach()
-        valid = [frame(request("open", socket_request())), frame(request("dev", binary(b"net/tun"))),
+        valid = [frame(request("open", socket_request())), frame(request("dev", device(b"net/tun"))),
                  frame(request("part", integer(0), integer(10), binary(b"abc"))), frame(request("attach", binary(b"x"), binary(b"y"), integer(0)))]
         for turn in range(20000):
             if turn % 2:
@@ -529,11 +533,11 @@ def other_commands():
             check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("undef"), atom(function)))), function, answer)
         # What is offered on the channel is not even taken.
         with open("/etc/passwd") as file:
-            opener.channel.sendmsg([frame(request("dev", binary(b"null")))],
+            opener.channel.sendmsg([frame(request("dev", device(b"null")))],
                                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))])
         bad = [b"", b"/etc/passwd", b"../etc/passwd", b"net/../../etc/passwd", b"race/../private", b"./private", b"a\0b", b"a b", b"x" * 300]
         for name in bad:
-            answer = opener.ask("dev", binary(name))
+            answer = opener.ask("dev", device(name))
             check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), name, answer)
         for wrong in [socket_request(port=-1), socket_request(port=65536), socket_request(family=-1), socket_request(kind=0x800),
                       socket_request(kind=-1), socket_request(protocol=-1), socket_request(backlog=integer(-1)),
@@ -578,7 +582,7 @@ def lane():
             end.send(packet4(request("ioctl", integer(1))))
             check(atom("undef") in answer(end)[0])
             with open("/etc/passwd") as file:
-                end.sendmsg([packet4(request("dev", binary(b"private")))],
+                end.sendmsg([packet4(request("dev", device(b"private")))],
                             [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))])
             check(answer(end) == (error("eacces"), []))
         for _ in range(300):

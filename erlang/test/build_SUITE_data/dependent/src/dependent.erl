@@ -74,7 +74,7 @@ stream() ->
 
 filtered() ->
     {ok, FD} = procket:socket(?PF_INET, ?SOCK_DGRAM, 17),
-    ok = packet:filter(FD, [?BPF_STMT(?BPF_RET + ?BPF_K, 0)]),
+    {ok, _} = packet:filter(FD, [?BPF_STMT(?BPF_RET + ?BPF_K, 0)]),
     ok = packet:unfilter(FD),
     <<6:16/native, 0:48>> = bpf:insn(#insn{code = ?BPF_RET}),
     procket:close(FD).
