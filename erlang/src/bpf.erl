@@ -19,6 +19,7 @@
 -type request() :: byte() | gseesent | sseesent.
 
 -define(IFNAMSIZ, 16).
+-define(is_size(N), (is_integer(N) andalso N >= 0)).
 %% The longest list of link types that is asked for.
 -define(DLT_MAX, 64).
 
@@ -156,12 +157,12 @@ buf(Bytes) ->
 -spec hdr(binary()) ->
     {bpf_hdr, Time :: erlang:timestamp(), Caplen :: non_neg_integer(), Datalen :: non_neg_integer(), Hdrlen :: non_neg_integer()}
     | {error, bad_hdr}.
-hdr(Bytes) ->
+hdr(Bytes) when is_binary(Bytes) ->
     Bits = sizeof(bpf_timeval) * 4,
     case Bytes of
         <<Seconds:Bits/native, Micro:Bits/native, Caplen:32/native, Datalen:32/native, Hdrlen:16/native, _/binary>> ->
             {bpf_hdr, {Seconds div 1000000, Seconds rem 1000000, Micro}, Caplen, Datalen, Hdrlen};
-        _ when is_binary(Bytes) ->
+        _ ->
             {error, bad_hdr}
     end.
 
@@ -173,13 +174,13 @@ hdr(Bytes) ->
 %% '''
 -spec packet(Hdrlen :: non_neg_integer(), Caplen :: non_neg_integer(), binary()) ->
     {bpf_packet, Packet :: binary(), Rest :: binary()} | {error, bad_packet}.
-packet(Hdrlen, Caplen, Bytes) ->
+packet(Hdrlen, Caplen, Bytes) when ?is_size(Hdrlen), ?is_size(Caplen), is_binary(Bytes) ->
     Padding = pad(Hdrlen + Caplen),
     case Bytes of
         <<_:Hdrlen/binary, Packet:Caplen/binary, _:Padding/binary, Rest/binary>> -> {bpf_packet, Packet, Rest};
         %% The last one is not padded.
         <<_:Hdrlen/binary, Packet:Caplen/binary, _/binary>> -> {bpf_packet, Packet, <<>>};
-        _ when is_binary(Bytes) -> {error, bad_packet}
+        _ -> {error, bad_packet}
     end.
 
 %% @doc Encodes an instruction, or decodes one.
@@ -195,11 +196,14 @@ insn(<<Code:16/native, JT:8, JF:8, K:32/native>>) -> #insn{code = Code, jt = JT,
 %% @private
 %% Instructions as the kernel takes them: each encoded or a record.
 -spec program([instruction() | #insn{}]) -> binary().
+program(Instructions) when is_list(Instructions), length(Instructions) >= 0 ->
+    <<<<(encoded(I))/binary>> || I <- Instructions>>;
 program(Instructions) ->
-    <<<<(encoded(I))/binary>> || I <- Instructions>>.
+    procket_error:badarg({instructions, Instructions}).
 
 encoded(#insn{} = Instruction) -> insn(Instruction);
-encoded(<<_:64>> = Instruction) -> Instruction.
+encoded(<<_:64>> = Instruction) -> Instruction;
+encoded(Instruction) -> procket_error:badarg({instruction, Instruction}).
 
 %% @doc An instruction that does not jump: `BPF_STMT'.
 %%
@@ -240,7 +244,8 @@ offset(halfword) -> ?BPF_H;
 offset(byte) -> ?BPF_B;
 offset(?BPF_W) -> word;
 offset(?BPF_H) -> halfword;
-offset(?BPF_B) -> byte.
+offset(?BPF_B) -> byte;
+offset(Size) -> procket_error:badarg({size, Size}).
 
 %% @doc The bytes of padding behind an offset.
 -spec pad(non_neg_integer()) -> non_neg_integer().
@@ -253,9 +258,11 @@ pad(Offset) ->
 %% 8 = bpf:align(5).
 %% '''
 -spec align(non_neg_integer()) -> non_neg_integer().
-align(Offset) ->
+align(Offset) when ?is_size(Offset) ->
     Alignment = alignment(),
-    (Offset + Alignment - 1) div Alignment * Alignment.
+    (Offset + Alignment - 1) div Alignment * Alignment;
+align(Offset) ->
+    procket_error:badarg({offset, Offset}).
 
 %% @doc `BPF_ALIGNMENT': what packets in a buffer are aligned to, in bytes. It is `sizeof(int32_t)' on macOS, `sizeof(long)' elsewhere.
 -spec alignment() -> 4 | 8.

@@ -71,13 +71,21 @@ ioc(Direction, Group, Number, Size) -> ioc(platform(), Direction, Group, Number,
 %% 16#80044277 = procket_ioctl:ioc(bsd, procket_ioctl:in(bsd), $B, 119, 4).   %% BIOCSSEESENT
 %% '''
 -spec ioc(platform(), Direction :: non_neg_integer(), group(), Number :: byte(), Size :: non_neg_integer()) -> non_neg_integer().
-ioc(Platform, Direction, Group, Number, Size) when
-    is_integer(Group), Group >= 0, Group =< 255, is_integer(Number), Number >= 0, Number =< 255, is_integer(Size), Size >= 0
-->
-    Direction bor ((Size band size_mask(Platform)) bsl 16) bor (Group bsl 8) bor Number.
+ioc(Platform, Direction, Group, Number, Size) ->
+    Mask = size_mask(Platform),
+    ok = check(direction, Direction, 16#ffffffff),
+    ok = check(group, Group, 255),
+    ok = check(number, Number, 255),
+    %% The other bits of a longer size are not part of a request.
+    ok = check(size, Size, 16#ffffffff),
+    Direction bor ((Size band Mask) bsl 16) bor (Group bsl 8) bor Number.
+
+check(_Name, Value, Most) when is_integer(Value), Value >= 0, Value =< Most -> ok;
+check(Name, Value, _Most) -> procket_error:badarg({Name, Value}).
 
 size_mask(linux) -> 16#3fff;
-size_mask(bsd) -> 16#1fff.
+size_mask(bsd) -> 16#1fff;
+size_mask(Platform) -> procket_error:badarg({platform, Platform}).
 
 platform() ->
     case os:type() of

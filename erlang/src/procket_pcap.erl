@@ -37,6 +37,12 @@
 %% No block is longer, in bytes.
 -define(MAX_BLOCK, 16_777_216).
 -define(BILLION, 1_000_000_000).
+%% What the fields of a packet's header hold.
+-define(is_field(N, Most), (is_integer(N) andalso N >= 0 andalso N =< Most)).
+-define(is_packet(P),
+    (tuple_size(P) =:= 3 andalso ?is_field(element(1, P), 16#ffffffffffffffff) andalso ?is_field(element(2, P), 16#ffffffff) andalso
+        is_binary(element(3, P)))
+).
 
 %% @doc Makes a file, or empties one.
 %%
@@ -86,14 +92,18 @@ block(Type, Body) ->
 %%
 %% Writing is delayed for a moment: an error may be that of an earlier call, and the last may come with {@link close/1}. `enospc', ….
 -spec write(file(), gen_raw:packet() | [gen_raw:packet()]) -> ok | {error, reason()}.
-write(#pcap{device = Device, format = Format}, Packets) when is_list(Packets) ->
+write(#pcap{device = Device, format = Format}, Packets) when is_list(Packets), length(Packets) >= 0 ->
     Now = erlang:system_time(nanosecond),
     file:write(Device, [packet(Format, Now, Packet) || Packet <- Packets]);
+write(#pcap{}, [_ | _] = Packets) ->
+    procket_error:badarg({packets, Packets});
 write(#pcap{} = File, Packet) ->
     write(File, [Packet]).
 
 packet(Format, Now, Bytes) when is_binary(Bytes) ->
     packet(Format, Now, {Now, byte_size(Bytes), Bytes});
+packet(_Format, _Now, Packet) when not ?is_packet(Packet) ->
+    procket_error:badarg({packet, Packet});
 packet(pcap, _, {Time, Original, Bytes}) ->
     [<<(Time div ?BILLION):32/native, (Time rem ?BILLION):32/native, (byte_size(Bytes)):32/native, Original:32/native>>, Bytes];
 packet(pcapng, _, {Time, Original, Bytes}) ->

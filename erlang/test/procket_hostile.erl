@@ -28,8 +28,9 @@ call({Module, Name, _} = Function, Args) ->
         [{Args, {takes_too_long, Where}} || not waits(Function)]
     end.
 
-%% It waits for as long as it is told, and is not waited for.
+%% It waits for as long as it is told, or until the process that it asks answers or ends, whatever that process is.
 waits({gen_raw, recv, 2}) -> true;
+waits({gen_raw, close, 1}) -> true;
 waits(_) -> false.
 
 limit(Function) ->
@@ -38,6 +39,12 @@ limit(Function) ->
         false -> ?LIMIT
     end.
 
+%% A file belongs to the process that opened it.
+outcome(procket_pcap, Name, [file | Args]) ->
+    {ok, File} = procket_pcap:open_write("hostile.pcapng", [{format, one_of([pcap, pcapng])}]),
+    Outcome = outcome(procket_pcap, Name, [File | Args]),
+    _ = procket_pcap:close(File),
+    Outcome;
 outcome(Module, Name, Args) ->
     try apply(Module, Name, Args) of
         Result -> close(Name, Result), right
@@ -65,6 +72,7 @@ arguments(Module, Name, Arity, Valid) ->
 
 subject(gen_raw, Name, #{socket := Socket}) when Name =/= open, Name =/= close -> Socket;
 subject(gen_raw, open, _) -> one_of(["lo", "any", {fd, 1_000_000}, {node(), "lo"}]);
+subject(procket_pcap, Name, _) when Name =:= write; Name =:= close -> file;
 subject(procket, close, _) -> 1_000_000;
 subject(procket, alloc, _) -> [{ptr, term(1)}, {ptr, 8}];
 subject(procket, call, #{fd := FD}) -> [{one_of([bind, sendto, recvmsg, socket, setsockopt, batch, decode]), [FD | [term(2) || _ <- lists:seq(1, rand:uniform(4) - 1)]]}];
