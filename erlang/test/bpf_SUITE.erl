@@ -36,7 +36,7 @@ requests_of_linux(_Config) ->
     ?assertEqual(16#c0045877, ?IOWR($X, 119, 4)),
     ?assertEqual(16#400454ca, procket_ioctl:ioc(procket_ioctl:in(), $T, 202, 4)),
     ?assertError(badarg, procket_ioctl:io(256, 1)),
-    ?assertError(function_clause, procket_ioctl:iow($T, 1, -1)).
+    ?assertError(badarg, procket_ioctl:iow($T, 1, -1)).
 
 directions(_Config) ->
     ?assertEqual({16#40000000, 16#80000000, 0}, {procket_ioctl:in(linux), procket_ioctl:out(linux), procket_ioctl:void(linux)}),
