@@ -11,7 +11,7 @@ import SystemCalls
     public static let blockSize = 1 << 17
     private static let frameSize = 1 << 11
     /// When a block that is not full is given away, in milliseconds.
-    private static let retireTimeout: UInt32 = 2
+    public static let retireTimeout: UInt32 = 2
     /// Room before each packet, for a VLAN tag.
     private static let reserve: CInt = 4
 
@@ -22,8 +22,11 @@ import SystemCalls
     private var open: RingBlock?
     private var malformed = 0
 
-    /// Sets the ring up on a packet socket that is not bound yet. `size` in bytes is rounded up to whole blocks.
-    public init(on fd: CInt, size: Int, restoresTags: Bool) throws(Errno) {
+    /// Sets the ring up on a packet socket that is not bound yet. `size` in bytes is rounded up to whole blocks,
+    /// each of which is given away after `retireTimeout` milliseconds where it is not full.
+    public init(
+      on fd: CInt, size: Int, restoresTags: Bool, retireTimeout: UInt32 = retireTimeout
+    ) throws(Errno) {
       blocks = max(2, size / Self.blockSize + (size % Self.blockSize == 0 ? 0 : 1))
       self.restoresTags = restoresTags
       try PacketSocket.setOption(fd, CInt(procket_packet_version), CInt(procket_packet_v3))
@@ -32,7 +35,7 @@ import SystemCalls
       // struct tpacket_req3
       let request: [UInt32] = [
         UInt32(Self.blockSize), UInt32(blocks), UInt32(Self.frameSize), UInt32(length / Self.frameSize),
-        Self.retireTimeout, 0, 0,
+        retireTimeout, 0, 0,
       ]
       try PacketSocket.setOption(fd, CInt(procket_packet_rx_ring), request)
       let address = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)

@@ -37,8 +37,10 @@
 -define(TAG, 12).
 -define(TAG_LENGTH, 4).
 
-%% How long a compiler may take, in milliseconds.
--define(TIMEOUT, 10_000).
+%% How long a compiler may take, in milliseconds: it ends by itself before.
+-define(TIMEOUT, 130_000).
+%% What it reads at most, in bytes.
+-define(LONGEST, 1_048_576).
 -define(MAX_INSTRUCTIONS, 4096).
 
 %% The instructions, in the order of `struct sock_filter'; none where all packets pass whole.
@@ -68,7 +70,7 @@ joined(<<>>, <<>>, Snaplen) when Snaplen >= ?NO_LIMIT -> {ok, <<>>};
 joined(Prefix, <<>>, Snaplen) -> {ok, <<Prefix/binary, (return(Snaplen))/binary>>};
 joined(Prefix, Program, _) when byte_size(Prefix) + byte_size(Program) =< 8 * ?MAX_INSTRUCTIONS ->
     {ok, <<Prefix/binary, Program/binary>>};
-joined(_, _, _) -> {error, {filter, "the program is too long"}}.
+joined(_, _, _) -> {error, {filter, lists:concat(["the program has more than ", ?MAX_INSTRUCTIONS, " instructions"])}}.
 
 %% The protocol that the program has to look for: the kernel gives packets that go out to none but who asked for all protocols.
 protocol(#{direction := in}) -> all;
@@ -208,11 +210,23 @@ instructions(Program) ->
 -spec compile(Expression :: string(), LinkType :: non_neg_integer(), Snaplen :: pos_integer()) ->
     {ok, binary()} | {error, {filter, string()}}.
 compile(Expression, LinkType, Snaplen) ->
+    case unicode:characters_to_binary(Expression) of
+        Text when byte_size(Text) =< ?LONGEST -> compile_text(Text, LinkType, Snaplen);
+        _ -> {error, {filter, lists:concat(["the expression is longer than ", ?LONGEST, " bytes"])}}
+    end.
+
+compile_text(Text, LinkType, Snaplen) ->
     Path = procket_command:filter(),
-    Args = [integer_to_list(LinkType), integer_to_list(Snaplen), unicode:characters_to_binary(Expression)],
-    case procket_command:execute(Path, Args, [exit_status, binary, hide, in]) of
+    Args = [integer_to_list(LinkType), integer_to_list(Snaplen)],
+    case procket_command:execute(Path, Args, [{packet, 4}, exit_status, binary, hide]) of
         {ok, Port} ->
-            collect(Port, <<>>);
+            %% What does not fit into the pipe waits in the port.
+            try
+                true = port_command(Port, Text),
+                collect(Port, <<>>)
+            catch
+                error:badarg -> collect(Port, <<>>)
+            end;
         {error, enoent} ->
             {error, {filter, lists:concat(["there is no ", Path, ", as where procket was built without libpcap: instructions can be given"])}};
         {error, Reason} ->
@@ -221,10 +235,12 @@ compile(Expression, LinkType, Snaplen) ->
 
 collect(Port, Output) ->
     receive
-        {Port, {data, Data}} -> collect(Port, <<Output/binary, Data/binary>>);
+        {Port, {data, Data}} -> collect(Port, Data);
         {Port, {exit_status, 0}} when byte_size(Output) rem 8 =:= 0, Output =/= <<>> -> {ok, Output};
         {Port, {exit_status, 1}} -> {error, {filter, unicode:characters_to_list(Output)}};
-        {Port, {exit_status, Status}} -> {error, {filter, lists:concat(["the compiler ended with status ", Status])}}
+        {Port, {exit_status, Status}} -> {error, {filter, lists:concat(["the compiler ended with status ", Status])}};
+        %% It ended before it had read the expression.
+        {'EXIT', Port, Reason} -> {error, {filter, lists:concat(["the compiler ended: ", Reason])}}
     after ?TIMEOUT ->
         procket_start:close_port(Port),
         {error, {filter, "the expression takes too long to compile"}}

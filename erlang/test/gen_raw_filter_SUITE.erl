@@ -6,7 +6,7 @@
 
 all() ->
     [expression, wrong_expression, expression_without_libpcap, instructions, instructions_refused, attached_before_the_first_packet, vlan, vlan_too_clever,
-        cooked, hostile_expressions, compiler_has_no_rights].
+        cooked, hostile_expressions, long_expressions, bounds, compiler_has_no_rights].
 
 suite() ->
     [{timetrap, {minutes, 2}}].
@@ -142,14 +142,57 @@ hostile_expressions(_Config) ->
     ],
     [?assertMatch({error, {filter, _}}, gen_raw:open("lo", [{filter, Expression}]), string:slice(Expression, 0, 20)) || Expression <- Expressions].
 
+%% As many ports as tcpdump compiles, and more bytes than an argument of a program may have.
+long_expressions(_Config) ->
+    raw_test:with_veth(fun(Name) ->
+        Expression = ports(400) ++ lists:duplicate(200_000, $\s),
+        {Tx, Rx} = {raw_test:open(Name, "tx0"), raw_test:open(Name, "rx0", [{filter, Expression}, {active, true}])},
+        ok = gen_raw:send(Tx, [udp({10, 0, 0, 1}, Port) || Port <- [401, 400, 402, 1]]),
+        ?assertEqual([udp({10, 0, 0, 1}, 400), udp({10, 0, 0, 1}, 1)], raw_test:collect(Rx, 2)),
+        [ok = gen_raw:close(Socket) || Socket <- [Tx, Rx]]
+    end).
+
+%% Each has a message of its own; those of time and memory are tried with less of both.
+bounds(_Config) ->
+    Refused = fun(Expression) ->
+        {error, {filter, Message}} = gen_raw:open("lo", [{filter, Expression}]),
+        Message
+    end,
+    ?assertEqual("the expression is longer than 1048576 bytes", Refused("udp" ++ lists:duplicate(1_048_576, $\s))),
+    ?assertEqual("the expression takes more than 1024 MiB of memory to compile", Refused(lists:append(lists:duplicate(5_000, "udp port 53 or ")) ++ "tcp")),
+    ?assertEqual("the program has more than 4096 instructions", Refused(hosts(250))),
+    limited("--cpu=1:5", fun() -> ?assertEqual("the expression takes more than 1 s of processor time to compile", Refused(ports(400))) end),
+    limited("--as=67108864", fun() -> ?assertEqual("the expression takes more than 64 MiB of memory to compile", Refused(ports(400))) end).
+
+ports(Count) ->
+    lists:flatten(lists:join(" or ", [io_lib:format("port ~b", [N]) || N <- lists:seq(1, Count)])).
+
+%% 17 instructions each.
+hosts(Count) ->
+    lists:flatten(lists:join(" or ", [io_lib:format("host fe80::~.16b", [N]) || N <- lists:seq(1, Count)])).
+
+%% Has expressions compiled with limits of prlimit(1).
+limited(Limits, Fun) ->
+    Dir = string:trim(procket_test:sh_ok("mktemp -d")),
+    try
+        Script = ["#!/bin/sh\nexec prlimit ", Limits, " ", procket_command:filter(), " \"$@\"\n"],
+        ok = file:write_file(Dir ++ "/procket-filter", Script),
+        _ = procket_test:sh_ok(["cp ", procket:progname(), " ", Dir, "/procket && chmod 755 ", Dir, " ", Dir, "/procket-filter"]),
+        ok = application:set_env(procket, port_executable, Dir ++ "/procket"),
+        Fun()
+    after
+        application:unset_env(procket, port_executable),
+        procket_test:sh(["rm -rf ", Dir])
+    end.
+
 %% Root's rights are given up, and others' not taken.
 compiler_has_no_rights(_Config) ->
     Dir = string:trim(procket_test:sh_ok("mktemp -d")),
     Copy = filename:join(Dir, "procket-filter"),
     try
         _ = procket_test:sh_ok(["cp ", procket_command:filter(), " ", Copy, " && chmod a+rx ", Dir, " && chmod 4755 ", Copy]),
-        ?assertMatch({77, _}, procket_test:sh(["setpriv --reuid=65534 --clear-groups ", Copy, " 1 100 udp"])),
-        ?assertMatch({64, _}, procket_test:sh([procket_command:filter(), " 1 udp"]))
+        ?assertMatch({77, _}, procket_test:sh(["setpriv --reuid=65534 --clear-groups ", Copy, " 1 100 </dev/null"])),
+        [?assertMatch({64, _}, procket_test:sh([procket_command:filter(), Arguments])) || Arguments <- [" 1 </dev/null", " 1 100 udp </dev/null", " 1 100 </dev/null"]]
     after
         procket_test:sh(["rm -rf ", Dir])
     end.

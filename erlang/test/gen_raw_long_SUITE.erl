@@ -6,7 +6,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [slow_owner, bulk_transfer, removed_while_full].
+    [slow_owner, bulk_transfer, removed_while_full, ring_holds].
 
 suite() ->
     [{timetrap, {minutes, 2}}].
@@ -141,3 +141,26 @@ received(Rx, Lists) ->
         {error, enetdown} -> received(Rx, Lists);
         {error, enodev} -> lists:append(lists:reverse(Lists))
     end.
+
+%% What docs/capture.md says of the buffer: while nobody reads, all that the ring holds is kept and the rest is dropped. Blocks that are given
+%% away before they are full hold less, but one of the longest packets is always full.
+ring_holds(_Config) ->
+    procket_test:with_netns(fun(Name) ->
+        [ring_holds(Name, Length, InABlock) || {Length, InABlock} <- [{64, 861}, {590, 192}, {1514, 81}, {9014, 14}, {65_549, 1}]]
+    end).
+
+ring_holds(Name, Length, InABlock) ->
+    Blocks = 16,
+    Rx = raw_test:open(Name, "lo", [{buffer, Blocks * 131_072}]),
+    Tx = raw_test:open(Name, "lo", [{protocol, 0}]),
+    Count = 2 * Blocks * InABlock,
+    procket_test:with_stopped([raw_test:capture_pid(Rx)], fun() ->
+        ok = gen_raw:send(Tx, lists:duplicate(Count, raw_test:frame(1, Length)))
+    end),
+    #{kernel_dropped := Dropped} = raw_test:settled({Rx, Count}),
+    Held = Count - Dropped,
+    ?assert(Held =< Blocks * InABlock, {Length, Held}),
+    ?assert(InABlock > 1 orelse Held =:= Blocks, {Length, Held}),
+    ct:log("~b bytes: ~b of ~b", [Length, Held, Blocks * InABlock]),
+    ?assertEqual(Held, length(raw_test:collect(Rx, Held, passive))),
+    [ok = gen_raw:close(Socket) || Socket <- [Rx, Tx]].
