@@ -181,6 +181,39 @@ import Testing
     #expect(try attached.process.end() == 0)
   }
 
+  /// A call in a directory, which has to be there; not one of several, nor one in another directory.
+  @Test(arguments: [
+    ("/tmp", "errno_id", nil), ("/not/there", "errno_id", "enoent"), ("/tmp", "within", ""), ("/tmp", "batch", ""),
+  ]) func within(_ directory: String, _ function: String, _ error: String?) throws {
+    let attached = try AttachedProcess("worker")
+    let lane = try attached.lane()
+    try lane.send(
+      frame: request("within") { writer in
+        writer.listHeader(3)
+        Array(directory.utf8).withUnsafeBytes { writer.binary($0) }
+        writer.atom(function)
+        writer.listHeader(1)
+        writer.integer(13)
+        writer.emptyList()
+        writer.emptyList()
+      })
+    let expected = answer { writer in
+      writer.tupleHeader(2)
+      writer.atom(error == nil ? "ok" : "error")
+      if error == "" {
+        writer.tupleHeader(2)
+        writer.atom("badarg")
+        writer.integer(2)
+      } else {
+        writer.atom(error ?? "eacces")
+      }
+    }
+    #expect(try lane.receive() == expected)
+    try lane.send(frame: eacces)
+    #expect(try lane.receive() == named)
+    #expect(try attached.process.end() == 0)
+  }
+
   @Test func noBatchesForAnOpener() throws {
     let attached = try AttachedProcess("opener")
     let lane = try attached.lane()

@@ -75,14 +75,14 @@ ctl(FD, version) ->
     end;
 ctl(_FD, _Key) -> {error, not_supported}.
 
-%% @doc Tells a device: `blen' and `dlt' with a number, which comes back as the kernel has taken it; `hdrcmplt', `immediate', `promisc' and
+%% @doc Tells a device: `blen' and `dlt' with a number, which comes back as the kernel has taken it, that of `blen' as a native binary; `hdrcmplt', `immediate', `promisc' and
 %% `seesent' with a boolean; `setf' with a filter's instructions, which come back as a binary (an empty list takes the filter away);
 %% `setif' with an interface.
 %% Errors: `enotty'; `einval', the value is not one, the kernel refuses the filter, or `blen' comes after `setif'; `enxio', there is no such
 %% interface; `not_supported', another key, or a value that is no boolean.
 -spec ctl(procket:fd(), blen | dlt | hdrcmplt | immediate | promisc | seesent | setf | setif | term(), term()) ->
     {ok, non_neg_integer() | binary()} | {error, procket:posix() | not_supported}.
-ctl(FD, blen, Length) -> number(FD, ?BIOCSBLEN, Length);
+ctl(FD, blen, Length) -> procket:ioctl(FD, ?BIOCSBLEN, <<Length:32/native>>);
 ctl(FD, dlt, Type) -> number(FD, ?BIOCSDLT, Type);
 ctl(FD, hdrcmplt, Value) when is_boolean(Value) -> procket:ioctl(FD, ?BIOCSHDRCMPLT, boolean(Value));
 ctl(FD, immediate, Value) when is_boolean(Value) -> procket:ioctl(FD, ?BIOCIMMEDIATE, boolean(Value));
@@ -93,6 +93,7 @@ ctl(FD, setf, Instructions) when is_list(Instructions) -> setf(FD, Instructions)
 ctl(FD, setif, Interface) when length(Interface) < ?IFNAMSIZ ->
     Name = list_to_binary(Interface),
     procket:ioctl(FD, ?BIOCSETIF, <<Name/binary, 0:((?SIZEOF_STRUCT_IFREQ - byte_size(Name)) * 8)>>);
+ctl(_FD, setif, Interface) -> procket_error:badarg({interface, Interface});
 ctl(_FD, _Key, _Value) -> {error, not_supported}.
 
 setf(FD, Instructions) ->

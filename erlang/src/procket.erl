@@ -86,14 +86,14 @@ open(Port) ->
 %% @doc Opens a socket with the rights of an opener, and binds it.
 %%
 %% A socket of family inet or inet6 and type stream or dgram is bound to `ip' (default: every address) and
-%% `Port' (0: any free port). Others are not bound, but for a packet socket with an `interface'.
+%% `Port' (0: any free port), a raw one to `ip' where that is given. Others are not bound, but for a packet socket with an `interface'.
 %% The descriptor is non-blocking and close-on-exec.
 %%
 %% Options; those that are not known are ignored, and the first of each counts:
 %% <ul>
 %% <li>`{protocol, P}': default tcp; for `{family, packet}' the EtherType in network order;</li>
 %% <li>`{type, T}': default what the protocol implies (tcp: stream, udp: dgram, others: raw);</li>
-%% <li>`{family, F}': default what `ip' implies, else inet (inet6 for icmp6);</li>
+%% <li>`{family, F}': default, and for `unspec', what `ip' implies, else inet (inet6 for icmp6);</li>
 %% <li>`{ip, Address}': a tuple or a string;</li>
 %% <li>`{interface, Name}': SO_BINDTODEVICE, see socket(7); of a packet socket: where it is bound, see packet(7);</li>
 %% <li>`{dev, Name}': the device `/dev/Name' instead of a socket, as {@link dev/2} does, in the `namespace';</li>
@@ -105,7 +105,8 @@ open(Port) ->
 %% <li>`{pipe, Path}': path of the Unix socket over which the descriptor comes; it is removed afterwards, and
 %% the opener serves this call alone. Default: in a directory of its own.</li>
 %% </ul>
-%% Blanks separate words in `exec' and `progname'; no shell is involved. A `sudo' or `doas' is given `-n', so that it never asks.
+%% An opener is kept for later calls where its command is a program alone, or one behind `sudo' or `doas'; one behind another prefix
+%% serves one call. Blanks separate words in `exec' and `progname'; no shell is involved. A `sudo' or `doas' is given `-n', so that it never asks.
 %%
 %% Errors, among others of socket(2) and bind(2): `eacces' and `eperm' (no opener had the right), `eaddrinuse', `eaddrnotavail',
 %% `enodev' (no such interface), `enoent' (no such program or namespace).
