@@ -64,8 +64,8 @@ run(Command, Function, Request, #{pipe := Path}) ->
                 end,
             procket_port:stop(Pid),
             Result;
-        {error, _} ->
-            {error, enomem}
+        {error, _} = Error ->
+            Error
     end;
 run(Command, Function, Request, #{}) ->
     fd(procket_call:opener(Command, Function, [Request])).

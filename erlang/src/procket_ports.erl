@@ -87,8 +87,8 @@ handle_call({start, Key}, _From, Ports) ->
             case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
                 {ok, Pid} ->
                     {reply, {ok, Pid}, watch(Key, Pid, Ports)};
-                {error, _} ->
-                    {reply, {error, enomem}, Ports}
+                {error, _} = Error ->
+                    {reply, Error, Ports}
             end
     end.
 
