@@ -16,7 +16,7 @@ ifeq ($(FILTER),)
 export PROCKET_WITHOUT_PCAP = 1
 endif
 
-build: deps
+build: deps-build
 	rebar3 compile
 
 # The port program. rebar3's compile hook calls this.
@@ -41,18 +41,23 @@ clean-port:
 clean:
 	rebar3 clean
 
-# Debian's packages, where something is missing.
-deps:
-	@scripts/install-deps
+# Debian's packages, where something is missing: for one purpose, or all.
+deps-%:
+	@scripts/install-deps $*
 
-demo: build
+deps:
+	@scripts/install-deps build test docs
+
+# With what OTP brings: rebar3 is not needed for it.
+demo: deps-demo
+	@$(MAKE) -s $(PORT)
 	@erlang/examples/demo
 
-test: deps
+test: deps-test
 	@scripts/test
 
 # HTML into doc/: EDoc, and the pages in Markdown.
-docs:
+docs: deps-docs
 	rebar3 edoc
 	scripts/docs
 
@@ -75,7 +80,7 @@ dialyzer:
 	rebar3 dialyzer
 
 # 5,000,000 mutated inputs, or RUNS=…
-fuzz: deps
+fuzz: deps-build
 	@scripts/fuzz $(RUNS)
 
 # A copy of the port program that has rights: docs/security.md. PREFIX, DESTDIR, GROUP, CAPS.
@@ -102,7 +107,7 @@ soak: build
 # The Swift tests and the fuzzer with the address and the undefined behaviour sanitizer. The latter is for what is in C: Swift stops at
 # undefined behaviour by itself, and has no such sanitizer on Linux. Its runtime is part of the other's. There are no threads.
 # Leaks are not looked for: XCTest and the Swift runtime have some at exit.
-sanitize: deps
+sanitize: deps-test
 	ASAN_OPTIONS=detect_leaks=0 swift test --sanitize address -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=all \
 	  --scratch-path .build/sanitize $(SWIFT_FLAGS)
 	$(MAKE) fuzz
