@@ -1,6 +1,6 @@
 # make demo: the main job before your eyes.  make test: everything.  Both install what is missing.
 .DEFAULT_GOAL := build
-.PHONY: build port clean-port clean deps demo test docs swift-test lint format ct xref dialyzer fuzz install-setuid install-caps uninstall bench soak sanitize
+.PHONY: build port clean-port clean deps demo test clean-room docs swift-test lint format ct xref dialyzer fuzz install-setuid install-caps uninstall bench soak sanitize
 
 SHELL := /bin/sh
 PORT := priv/procket
@@ -55,6 +55,11 @@ demo: deps-demo
 
 test: deps-test
 	@scripts/test
+
+# Both commands on a bare Debian: SUITE=bookworm, trixie or sid. As root.
+SUITE = bookworm
+clean-room: deps-clean-room
+	@scripts/clean-room $(SUITE)
 
 # HTML into doc/: EDoc, and the pages in Markdown.
 docs: deps-docs
