@@ -41,7 +41,12 @@ call() ->
 run(Calls) ->
     try
         End = lists:foldl(fun(Call, Places) -> step(Call, Places) end, #{}, Calls),
-        _ = maps:fold(fun(Place, Pair, Places) -> close(Pair, Others = maps:remove(Place, Places)), Others end, End, End),
+        _ = maps:fold(
+            fun(Place, Pair, Places) ->
+                Others = maps:remove(Place, Places),
+                close(Pair, Others),
+                Others
+            end, End, End),
         true
     catch
         %% PropEr 1.2 cannot say what an exception was.
