@@ -8,15 +8,14 @@ PORT_SOURCES := Package.swift $(shell find Sources -type f)
 # Where ei is, when it is not on the default paths.
 EI_FLAGS = $(shell scripts/ei-flags)
 SWIFT_FLAGS = $(EI_FLAGS)
-# Debian's Swift has no library of Testing's for Foundation, which the generated runner of the tests imports; none of them needs it.
-SWIFT_TEST = swift test -Xswiftc -Xfrontend -Xswiftc -disable-cross-import-overlays $(SWIFT_FLAGS)
-SWIFT_BUILD = swift build --quiet -c release --static-swift-stdlib $(SWIFT_FLAGS)
-# The compiler of filter expressions is built where libpcap is, unless PROCKET_WITHOUT_PCAP says otherwise.
+# The compiler of filter expressions is built where libpcap is, unless PROCKET_WITHOUT_PCAP says otherwise. A target that installs
+# packages finds it afterwards: so the variable goes to each run of Swift, and not to every process.
 HASH := \#
-FILTER := $(if $(PROCKET_WITHOUT_PCAP),,$(shell echo '$(HASH)include <pcap.h>' | cc -E - >/dev/null 2>&1 && echo priv/procket-filter))
-ifeq ($(FILTER),)
-export PROCKET_WITHOUT_PCAP = 1
-endif
+FILTER = $(if $(PROCKET_WITHOUT_PCAP),,$(shell echo '$(HASH)include <pcap.h>' | cc -E - >/dev/null 2>&1 && echo priv/procket-filter))
+SWIFT = $(if $(FILTER),,PROCKET_WITHOUT_PCAP=1 )swift
+SWIFT_BUILD = $(SWIFT) build --quiet -c release --static-swift-stdlib $(SWIFT_FLAGS)
+# Debian's Swift has no library of Testing's for Foundation, which the generated runner of the tests imports; none of them needs it.
+SWIFT_TEST = $(SWIFT) test -Xswiftc -Xfrontend -Xswiftc -disable-cross-import-overlays $(SWIFT_FLAGS)
 
 build: deps-build
 	rebar3 compile
@@ -33,7 +32,7 @@ priv/procket-filter: $(PORT_SOURCES) | $(PORT)
 
 # Puts an executable where Erlang finds it, without a moment in which it is half there.
 install = mkdir -p priv && \
-  cp "$$(swift build -c release --static-swift-stdlib --show-bin-path)/$(notdir $(1))" $(1).new && mv $(1).new $(1)
+  cp "$$($(SWIFT) build -c release --static-swift-stdlib --show-bin-path)/$(notdir $(1))" $(1).new && mv $(1).new $(1)
 
 port: $(PORT) $(FILTER)
 
@@ -104,7 +103,7 @@ uninstall:
 bench: build
 	$(SWIFT_BUILD) --product procket-echo
 	$(SWIFT_BUILD) --product procket-flood
-	@erlang/bench/run "$$(swift build -c release --static-swift-stdlib --show-bin-path)"
+	@erlang/bench/run "$$($(SWIFT) build -c release --static-swift-stdlib --show-bin-path)"
 
 # Everything at full speed, with a fault each second.
 MINUTES = 10
