@@ -115,7 +115,8 @@ project(Name, Config, Deps) ->
     Dir.
 
 build_and_run(Project) ->
-    _ = procket_test:sh_ok(["cd ", Project, " && rebar3 compile"]),
+    Compiled = procket_test:sh_ok(["cd ", Project, " && rebar3 compile 2>&1"]),
+    ?assertEqual(nomatch, re:run(Compiled, "warning", [caseless]), Compiled),
     Run = "erl -noshell -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -run dependent main",
     Output = procket_test:sh_ok(["cd ", Project, " && ", Run]),
     ?assertEqual("ok", lists:last(string:lexemes(Output, "\n"))).
