@@ -1,6 +1,6 @@
 # make demo: the main job before your eyes.  make test: everything.  Both install what is missing.
 .DEFAULT_GOAL := build
-.PHONY: build port clean-port clean deps demo test clean-room docs swift-test lint format ct xref dialyzer fuzz install-setuid install-caps uninstall bench soak sanitize
+.PHONY: build port clean-port clean demo test clean-room docs swift-test lint format ct xref dialyzer fuzz install-setuid install-caps uninstall bench soak sanitize
 
 SHELL := /bin/sh
 PORT := priv/procket
@@ -42,12 +42,9 @@ clean-port:
 clean:
 	rebar3 clean
 
-# Debian's packages, where something is missing: for one purpose, or all.
+# Debian's packages, where something is missing for the purpose: deps-build, deps-demo, deps-test, deps-docs, deps-clean-room.
 deps-%:
 	@scripts/install-deps $*
-
-deps:
-	@scripts/install-deps build test docs
 
 # With what OTP brings: rebar3 is not needed for it.
 demo: deps-demo
