@@ -84,7 +84,7 @@ calls_in_flight_get_epipe(_Config) ->
         fun() -> procket:bind(FD, binary:copy(<<0>>, 100_000)) end
     ],
     Pids = [spawn_link(fun() -> Self ! {self(), Call()} end) || Call <- Calls],
-    timer:sleep(100),
+    procket_test:calls_sent(worker, Pids),
     _ = procket_test:sh_ok("kill -9 " ++ Worker),
     [receive {Pid, Result} -> ?assertEqual({error, epipe}, Result) end || Pid <- Pids],
     ok = gen_udp:close(Socket).
@@ -125,7 +125,7 @@ no_answer_in_time(_Config) ->
 caller_dies_while_it_waits(_Config) ->
     stopped_worker(fun() ->
         {Pid, Monitor} = spawn_monitor(fun() -> procket:socket(inet, dgram, udp) end),
-        timer:sleep(100),
+        procket_test:calls_sent(worker, [Pid]),
         exit(Pid, kill),
         receive {'DOWN', Monitor, process, Pid, killed} -> ok end
     end).
