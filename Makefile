@@ -59,9 +59,10 @@ SUITE = bookworm
 clean-room: deps-clean-room
 	@scripts/clean-room $(SUITE)
 
-# HTML into doc/: EDoc, and the pages in Markdown.
+# HTML into doc/: EDoc, and the pages in Markdown. And what h/1 of the shell shows.
 docs: deps-docs
 	rebar3 edoc
+	rebar3 as chunks edoc
 	scripts/docs
 
 swift-test:
