@@ -17,6 +17,8 @@ end_per_suite(_Config) ->
 
 init_per_testcase(_, Config) ->
     _ = application:stop(procket),
+    %% A first call includes the start of a port process.
+    ok = application:set_env(procket, timeout, 60_000, [{persistent, true}]),
     {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
     ok = procket:select(FD, read),
