@@ -50,17 +50,20 @@ import SystemCalls
 
     /// A packet socket that receives nothing yet, for one interface or all (0).
     public init(packets descriptor: consuming Descriptor, index: CInt) {
-      self.descriptor = descriptor
-      self.index = index
-      isSocket = true
+      self.init(descriptor, isSocket: true, index: index)
     }
 
     /// Any other descriptor that has messages; `ENOTSUP` where it has a stream.
     public init(messages descriptor: consuming Descriptor) throws(Errno) {
       let type = try Self.socketType(of: descriptor.number)
+      self.init(descriptor, isSocket: type != 0, index: nil)
+    }
+
+    /// Nothing is initialized before something throws: Swift 6.2 destroys properties with an initial value twice then.
+    private init(_ descriptor: consuming Descriptor, isSocket: Bool, index: CInt?) {
       self.descriptor = descriptor
-      isSocket = type != 0
-      index = nil
+      self.isSocket = isSocket
+      self.index = index
     }
 
     /// `SOCK_*`; 0 for a device.

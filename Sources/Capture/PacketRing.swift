@@ -27,8 +27,7 @@ import SystemCalls
     public init(
       on fd: CInt, size: Int, restoresTags: Bool, retireTimeout: UInt32 = retireTimeout
     ) throws(Errno) {
-      blocks = max(2, size / Self.blockSize + (size % Self.blockSize == 0 ? 0 : 1))
-      self.restoresTags = restoresTags
+      let blocks = max(2, size / Self.blockSize + (size % Self.blockSize == 0 ? 0 : 1))
       try PacketSocket.setOption(fd, CInt(procket_packet_version), CInt(procket_packet_v3))
       try PacketSocket.setOption(fd, CInt(procket_packet_reserve), Self.reserve)
       let length = blocks * Self.blockSize
@@ -40,7 +39,14 @@ import SystemCalls
       try PacketSocket.setOption(fd, CInt(procket_packet_rx_ring), request)
       let address = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
       guard let address, address != MAP_FAILED else { throw Errno.current }
-      memory = UnsafeMutableRawBufferPointer(start: address, count: length)
+      self.init(
+        UnsafeMutableRawBufferPointer(start: address, count: length), blocks: blocks, restoresTags: restoresTags)
+    }
+
+    private init(_ memory: UnsafeMutableRawBufferPointer, blocks: Int, restoresTags: Bool) {
+      self.memory = memory
+      self.blocks = blocks
+      self.restoresTags = restoresTags
     }
 
     deinit { munmap(memory.baseAddress, memory.count) }

@@ -1,4 +1,4 @@
-%% @private The Erlang side of `make demo'.
+%% @private The Erlang side of `make demo'. It binds one address of loopback, beside a resolver that serves another.
 -module(demo).
 
 -export([main/1]).
@@ -14,7 +14,7 @@ main([Opener]) ->
     halt(0).
 
 udp(Options) ->
-    FD = open(53, [{protocol, udp} | Options]),
+    FD = open(53, [{protocol, udp}, {ip, {127, 0, 0, 1}} | Options]),
     {ok, Server} = gen_udp:open(0, [{fd, FD}, binary]),
     {ok, Client} = gen_udp:open(0, [binary]),
     ok = gen_udp:send(Client, {127, 0, 0, 1}, 53, <<"who is there?">>),
@@ -24,7 +24,7 @@ udp(Options) ->
     ok = procket:close(FD).
 
 tcp(Options) ->
-    FD = open(80, [{protocol, tcp} | Options]),
+    FD = open(80, [{protocol, tcp}, {ip, {127, 0, 0, 1}} | Options]),
     {ok, Listener} = gen_tcp:listen(0, [{fd, FD}, binary, {active, false}]),
     {ok, Client} = gen_tcp:connect({127, 0, 0, 1}, 80, [binary, {active, false}]),
     {ok, Server} = gen_tcp:accept(Listener),
@@ -37,10 +37,10 @@ tcp(Options) ->
 open(Port, Options) ->
     case procket:open(Port, Options) of
         {ok, FD} ->
-            say("procket:open(~b, ~p) -> {ok, ~b}", [Port, [hd(Options)], FD]),
+            say("procket:open(~b, ~0p) -> {ok, ~b}", [Port, lists:sublist(Options, 2), FD]),
             FD;
         {error, eaddrinuse} ->
-            say("port ~b is in use on this machine: stop what serves it, and try again", [Port]),
+            say("port ~b of 127.0.0.1 is in use on this machine: stop what serves it, and try again", [Port]),
             halt(1);
         {error, Reason} ->
             say("procket:open(~b) -> {error, ~p}", [Port, Reason]),

@@ -72,8 +72,8 @@ run_alone(Options, Function, Request) ->
                 end,
             procket_port:stop(Pid),
             Result;
-        {error, _} ->
-            {error, enomem}
+        {error, _} = Error ->
+            Error
     end.
 
 fd({ok, [FD]}) -> {ok, FD};

@@ -9,14 +9,14 @@
 start_link() ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, []).
 
--spec start_port(procket_port:options()) -> {ok, pid()} | {error, term()}.
+%% `epipe': the application is stopping, and this supervisor ends before the server that asks it.
+-spec start_port(procket_port:options()) -> {ok, pid()} | {error, enomem | epipe}.
 start_port(Options) ->
     try supervisor:start_child(?MODULE, [Options]) of
         {ok, Pid} when is_pid(Pid) -> {ok, Pid};
-        {error, Reason} -> {error, Reason}
+        {error, _} -> {error, enomem}
     catch
-        %% The application is stopping.
-        exit:Reason -> {error, Reason}
+        exit:_ -> {error, epipe}
     end.
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.

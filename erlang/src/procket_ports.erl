@@ -108,7 +108,7 @@ handle_call(_Request, _From, Ports) ->
 start_port(Key, Ports) ->
     case procket_port_sup:start_port(#{key => Key, command => command(Key)}) of
         {ok, Pid} -> {reply, {ok, Pid}, watch(Key, Pid, Ports)};
-        {error, _} -> {reply, {error, enomem}, Ports}
+        {error, _} = Error -> {reply, Error, Ports}
     end.
 
 -spec handle_cast(term(), ports()) -> {noreply, ports()}.

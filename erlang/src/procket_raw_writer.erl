@@ -26,8 +26,15 @@ handle_call(_Request, _From, Port) ->
 %% That the port has ended is told to its owner.
 -spec handle_cast({write, [binary()]} | close, port()) -> {noreply, port()} | {stop, normal, port()}.
 handle_cast({write, Frames}, Port) ->
-    lists:foreach(fun(Frame) -> catch port_command(Port, Frame) end, Frames),
+    lists:foreach(fun(Frame) -> unless_ended(fun() -> port_command(Port, Frame) end) end, Frames),
     {noreply, Port};
 handle_cast(close, Port) ->
-    _ = catch port_close(Port),
+    unless_ended(fun() -> port_close(Port) end),
     {stop, normal, Port}.
+
+unless_ended(Do) ->
+    try Do() of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.

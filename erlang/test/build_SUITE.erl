@@ -4,7 +4,10 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [nothing_is_built_twice, checkout, git_dependency, package, without_libpcap, clean, headers_of_another_system, missing_swift_is_said].
+    [
+        nothing_is_built_twice, checkout, git_dependency, package, without_libpcap, clean, headers_of_another_system, missing_swift_is_said,
+        old_swift_is_said
+    ].
 
 suite() ->
     [{timetrap, {minutes, 20}}].
@@ -114,6 +117,18 @@ missing_swift_is_said(Config) ->
     {1, Output} = procket_test:sh(["cd ", Root, " && PATH=/not/there /bin/sh scripts/require swift"]),
     ?assertMatch({match, _}, re:run(Output, "^procket: swift is missing: install .*swift.org/install\n$")).
 
+%% Debian 13 has Swift 6.0.
+old_swift_is_said(Config) ->
+    Bin = filename:join(proplists:get_value(priv_dir, Config), "bin"),
+    Require = fun(Version) ->
+        ok = filelib:ensure_dir(filename:join(Bin, "swift")),
+        ok = file:write_file(filename:join(Bin, "swift"), ["#!/bin/sh\necho 'Swift version ", Version, " (swift-", Version, "-RELEASE)'\n"]),
+        procket_test:sh(["chmod +x ", Bin, "/swift && cd ", proplists:get_value(root, Config), " && PATH=", Bin, ":$PATH scripts/require swift"])
+    end,
+    {1, Output} = Require("6.0.3"),
+    ?assertMatch({match, _}, re:run(Output, "^procket: swift is too old: version 6.0.3 at .*/bin/swift; install Swift 6.2 or later, https://www.swift.org/install\n$")),
+    [?assertEqual({0, ""}, Require(Version)) || Version <- ["6.2", "6.2.3", "6.3.1", "6.10", "7.0"]].
+
 %% A project that uses procket, in its data directory.
 project(Name, Config, Deps) ->
     Dir = filename:join(proplists:get_value(priv_dir, Config), Name),
@@ -123,7 +138,8 @@ project(Name, Config, Deps) ->
     Dir.
 
 build_and_run(Project) ->
-    _ = procket_test:sh_ok(["cd ", Project, " && rebar3 compile"]),
+    Compiled = procket_test:sh_ok(["cd ", Project, " && rebar3 compile 2>&1"]),
+    ?assertEqual(nomatch, re:run(Compiled, "warning", [caseless]), Compiled),
     Run = "erl -noshell -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -run ",
     [
         begin

@@ -95,6 +95,8 @@ html(Config) ->
         ?assertEqual([], Wanted -- Pages),
         %% What is private stays so.
         ?assertNot(lists:member("procket_port.html", Pages)),
+        Shell = procket_test:sh_ok(["cd ", Dir, " && rebar3 compile >/dev/null && erl -noshell -pa _build/default/lib/procket/ebin -eval 'shell_default:h(procket, socket, 3), halt().' </dev/null"]),
+        ?assertMatch({match, _}, re:run(Shell, "socket\\(2\\)"), Shell),
         Links = [{Page, Link} || Page <- Pages, Link <- hrefs(filename:join([Dir, "doc", Page]))],
         ?assert(length(Links) > 100),
         ?assertEqual([], [L || {Page, Link} = L <- Links, broken(filename:join([Dir, "doc", Page]), Link)])

@@ -184,7 +184,7 @@ flood_at_a_rate(_Config) ->
 bridge_both_ways(_Config) ->
     raw_test:with_veth(fun(Namespace) ->
         raw_test:ip(Namespace, "link add tx1 type veth peer name rx1"),
-        [raw_test:ip(Namespace, "link set " ++ End ++ " up") || End <- ["tx1", "rx1"]],
+        raw_test:set_up(Namespace, ["tx1", "rx1"]),
         {ok, Bridge} = bridge:start("rx0", "rx1", [{namespace, "/run/netns/" ++ Namespace}]),
         [Left, Right] = [raw_test:open(Namespace, Interface, [{active, true}]) || Interface <- ["tx0", "tx1"]],
         ok = gen_raw:send(Left, raw_test:frames(5000)),

@@ -103,7 +103,7 @@ number_back_to_passive(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, 10}]),
         ok = gen_raw:setopts(Rx, [{active, -10}]),
-        receive {raw_passive, Rx} -> ok after 1000 -> error(no_message) end,
+        receive {raw_passive, Rx} -> ok after 5000 -> error(no_message) end,
         ?assertEqual({ok, [{active, false}]}, gen_raw:getopts(Rx, [active])),
         close([Rx])
     end).
@@ -276,8 +276,8 @@ interface_down_and_up(_Config) ->
         ?assertEqual({error, enetdown}, gen_raw:recv(Passive, 5000)),
         ?assertEqual({error, timeout}, gen_raw:recv(Passive, 100)),
         ?assertMatch({error, {enetdown, 0}}, gen_raw:send(Rx, raw_test:frame(1))),
-        raw_test:ip(Name, "link set rx0 up"),
-        procket_test:wait_until(fun() -> gen_raw:send(Tx, raw_test:frame(2)) =:= ok end),
+        raw_test:set_up(Name, ["tx0", "rx0"]),
+        ok = gen_raw:send(Tx, raw_test:frame(2)),
         ?assertEqual([2], raw_test:numbers(raw_test:collect(Rx, 1))),
         ?assertEqual({ok, [raw_test:frame(2)]}, gen_raw:recv(Passive, 5000)),
         ?assertEqual([], messages()),
@@ -295,8 +295,7 @@ interface_removed(_Config) ->
         receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end,
         ?assertEqual({error, closed}, gen_raw:recv(Rx, 0)),
         raw_test:ip(Name, "link add tx0 type veth peer name rx0"),
-        raw_test:ip(Name, "link set tx0 up"),
-        raw_test:ip(Name, "link set rx0 up"),
+        raw_test:set_up(Name, ["tx0", "rx0"]),
         Again = raw_test:open(Name, "rx0", [{active, true}]),
         Tx = raw_test:open(Name, "tx0"),
         ok = gen_raw:send(Tx, raw_test:frame(1)),
@@ -523,10 +522,7 @@ no_rights(_Config) ->
 idle(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, true}]),
-        timer:sleep(200),
-        Before = raw_test:switches(Rx),
-        timer:sleep(2000),
-        ?assertEqual(Before, raw_test:switches(Rx)),
+        procket_test:stays(fun() -> raw_test:switches(Rx) end),
         close([Rx])
     end).
 

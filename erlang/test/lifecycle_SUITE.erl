@@ -3,7 +3,7 @@
 -include_lib("stdlib/include/assert.hrl").
 -compile([export_all, nowarn_export_all]).
 
-all() -> [stops_under_load, modules_loaded_twice].
+all() -> [stops_under_load, starts_no_port_process_while_stopping, modules_loaded_twice].
 
 suite() ->
     [{timetrap, {minutes, 2}}].
@@ -32,6 +32,20 @@ stops_under_load(_Config) ->
         ?assertEqual([], procket_test:os_pids(worker) ++ procket_test:os_pids(opener)),
         ?assertEqual(eacces, procket:errno_id(13))
     end).
+
+%% The supervisor of the port processes ends before the server that asks it for one. What is asked meanwhile ends with the application.
+starts_no_port_process_while_stopping(_Config) ->
+    _ = application:stop(procket),
+    {ok, _} = application:ensure_all_started(procket),
+    ok = supervisor:terminate_child(procket_sup, procket_port_sup),
+    ?assertEqual({error, epipe}, procket:socket(inet, dgram, udp)),
+    ?assertEqual({error, epipe}, procket:open(0, [{protocol, udp}])),
+    Pipe = filename:join(string:trim(procket_test:sh_ok("mktemp -d")), "pipe"),
+    ?assertEqual({error, epipe}, procket:open(0, [{protocol, udp}, {pipe, Pipe}])),
+    ok = file:del_dir(filename:dirname(Pipe)),
+    ok = application:stop(procket),
+    {ok, FD} = procket:socket(inet, dgram, udp),
+    ok = procket:close(FD).
 
 %% As in a release upgrade: nobody runs old code, the port processes and sockets stay.
 modules_loaded_twice(_Config) ->

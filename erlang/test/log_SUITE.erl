@@ -133,7 +133,7 @@ expected_ends_are_silent(_Config) ->
 no_directory(Config) ->
     case procket_test:need_root(Config) of
         Config ->
-            Expression = "Result = procket:socket(inet, dgram, udp), timer:sleep(300), io:format(\"~w\", [Result])",
+            Expression = "Result = procket:socket(inet, dgram, udp), ok = logger_std_h:filesync(default), io:format(\"~w\", [Result])",
             Output = procket_test:sh_ok(["env -u TMPDIR unshare --mount sh -c \"mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp && mount -t tmpfs -o ro tmpfs /dev/shm && ",
                 escape(erl(Expression)), "\""]),
             ?assertMatch({match, _}, re:run(Output, "no directory .*erofs.*Tried: /tmp, /dev/shm. Set TMPDIR", [dotall])),
@@ -144,7 +144,7 @@ no_directory(Config) ->
 
 %% With nothing configured, the message is on the terminal.
 shown_by_default(_Config) ->
-    Expression = "application:set_env(procket, port_executable, \"/not/there\"), {error, enoent} = procket:socket(inet, dgram, udp), timer:sleep(300)",
+    Expression = "application:set_env(procket, port_executable, \"/not/there\"), {error, enoent} = procket:socket(inet, dgram, udp), ok = logger_std_h:filesync(default)",
     ?assertMatch({match, _}, re:run(procket_test:sh_ok(erl(Expression)), "procket: the port program /not/there cannot be run: enoent")).
 
 filter_goes_with_the_application(_Config) ->

@@ -23,7 +23,8 @@ end_per_suite(_Config) ->
 
 init_per_testcase(_, Config) ->
     _ = application:stop(procket),
-    _ = application:unset_env(procket, timeout),
+    %% A first call includes the start of a port process, and on a busy machine the loading of its modules.
+    ok = application:set_env(procket, timeout, 60_000, [{persistent, true}]),
     Config.
 
 end_per_testcase(_, _Config) ->
@@ -86,7 +87,7 @@ calls_in_flight_get_epipe(_Config) ->
         fun() -> procket:bind(FD, binary:copy(<<0>>, 100_000)) end
     ],
     Pids = [spawn_link(fun() -> Self ! {self(), Call()} end) || Call <- Calls],
-    timer:sleep(100),
+    procket_test:calls_sent(worker, Pids),
     _ = procket_test:sh_ok("kill -9 " ++ Worker),
     [receive {Pid, Result} -> ?assertEqual({error, epipe}, Result) end || Pid <- Pids],
     ok = gen_udp:close(Socket).
@@ -127,7 +128,7 @@ no_answer_in_time(_Config) ->
 caller_dies_while_it_waits(_Config) ->
     stopped_worker(fun() ->
         {Pid, Monitor} = spawn_monitor(fun() -> procket:socket(inet, dgram, udp) end),
-        timer:sleep(100),
+        procket_test:calls_sent(worker, [Pid]),
         exit(Pid, kill),
         receive {'DOWN', Monitor, process, Pid, killed} -> ok end
     end).

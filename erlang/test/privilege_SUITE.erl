@@ -287,22 +287,35 @@ libraries(_Config) ->
     Names = [hd(string:lexemes(filename:basename(hd(string:lexemes(Line, " \t"))), ".")) || Line <- Lines],
     ?assertEqual([], Names -- ["libc", "libm", "libstdc++", "libgcc_s", "linux-vdso", "linux-gate", "ld-linux-x86-64", "ld-linux-aarch64"]).
 
-%% What make demo runs.
+%% What make demo runs, beside a resolver that listens on an address of loopback, as systemd-resolved does.
 demo(_Config) ->
-    Root = procket_test:project_root(),
-    Ebin = filename:absname(filename:dirname(code:which(procket))),
-    case procket_test:sh(["cd ", Root, " && unshare --net sh -c 'ip link set lo up && erlang/examples/demo ", Ebin, "'"]) of
-        {0, Output} ->
-            [?assertMatch({match, _}, re:run(Output, Line), {Line, Output}) || Line <- [
-                "runs as user 65534, effective 65534",
-                "without the opener, port 53: \\{error,eacces\\}",
-                "udp, 127.0.0.1 port 53 answers: who is there\\? gen_udp is",
-                "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello",
-                "the port program opener, process \\d+, runs as user 65534, effective 65534, saved 65534, capabilities in force 0+\n"
-            ]];
-        Failed ->
-            error(Failed)
-    end.
+    procket_test:with_netns(fun(Name) ->
+        Resolver = [listening(Name, Protocol) || Protocol <- [udp, tcp]],
+        Before = temporary(),
+        Line = ["cd ", procket_test:project_root(), " && ip netns exec ", Name, " erlang/examples/demo"],
+        case procket_test:sh(Line) of
+            {0, Output} ->
+                [?assertMatch({match, _}, re:run(Output, Expected), {Expected, Output}) || Expected <- [
+                    "runs as user 65534, effective 65534",
+                    "without the opener, port 53: \\{error,eacces\\}",
+                    "udp, 127.0.0.1 port 53 answers: who is there\\? gen_udp is",
+                    "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello",
+                    "the port program opener, process \\d+, runs as user 65534, effective 65534, saved 65534, capabilities in force 0+\n"
+                ]],
+                ?assertEqual(Before, temporary());
+            Failed ->
+                error(Failed)
+        end,
+        [ok = procket:close(FD) || FD <- Resolver]
+    end).
+
+listening(Name, Protocol) ->
+    {ok, FD} = procket:open(53, [{protocol, Protocol}, {ip, {127, 0, 0, 53}}, {namespace, "/run/netns/" ++ Name}]),
+    _ = [ok = procket:listen(FD) || Protocol =:= tcp],
+    FD.
+
+temporary() ->
+    filelib:wildcard("/tmp/procket-demo-*").
 
 %% A function that opens something in a BEAM of the user, with these options.
 open(Machine, Options) ->

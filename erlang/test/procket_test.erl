@@ -6,7 +6,7 @@
 -export([counts_settle/1, server/1, run_node/2, run_node/3, quiet/1, reports/1]).
 -export([log/2]).
 -export([with_stopped/2]).
--export([lane/0, settled/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
+-export([lane/0, lanes_open/0, settled/1, calls_sent/2, stays/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
 need_root(Config) ->
@@ -109,9 +109,15 @@ lane() ->
     {ok, #{lane := Lane}} = procket_ports:get(worker),
     Lane.
 
+lanes_open() ->
+    wait_until(fun() -> [] =:= [Key || {Key, Handle} <- procket_ports:all(), not is_map_key(lane, Handle), not is_capture(Key)] end).
+
+is_capture({capture, _}) -> true;
+is_capture(_) -> false.
+
 %% Waits until all is as it was: see procket_load:counts/0.
 counts_settle(Before) ->
-    counts_settle(Before, 200).
+    counts_settle(Before, 1200).
 
 counts_settle(Before, Tries) ->
     case procket_load:counts() of
@@ -198,20 +204,37 @@ with_stopped(OsPids, Fun) ->
         Signal("CONT")
     end.
 
-%% A value, once it no longer changes: what was before may still be closing.
+%% A value, once it no longer changes: what was before may still be closing, and a lane still be opening.
 settled(Fun) ->
-    settled(Fun, Fun(), 100).
+    lanes_open(),
+    settled(Fun, Fun(), 0, 1200).
 
-settled(Fun, Before, Tries) when Tries > 0 ->
+settled(_Fun, Value, 10, _Tries) ->
+    Value;
+settled(Fun, Value, Same, Tries) when Tries > 0 ->
     timer:sleep(50),
     case Fun() of
-        Before -> Before;
-        Other -> settled(Fun, Other, Tries - 1)
+        Value -> settled(Fun, Value, Same + 1, Tries - 1);
+        Other -> settled(Fun, Other, 0, Tries - 1)
     end.
 
-%% Waits for something that another process does, for ten seconds at most.
+%% Waits for two seconds in which a value does not change.
+stays(Fun) ->
+    wait_until(fun() ->
+        Before = Fun(),
+        timer:sleep(2000),
+        Fun() =:= Before
+    end, 10).
+
+%% Waits until the calls of these processes are with the server, or the port process, of a role that is stopped.
+calls_sent(Role, Pids) ->
+    wait_until(fun() -> lists:all(fun(Pid) -> process_info(Pid, status) =:= {status, waiting} end, Pids) end),
+    _ = sys:get_state(server(Role)),
+    ok.
+
+%% Waits for something that another process does, for a minute at most: a busy machine takes its time.
 wait_until(Fun) ->
-    wait_until(Fun, 1000).
+    wait_until(Fun, 6000).
 
 wait_until(Fun, Tries) ->
     case Fun() of

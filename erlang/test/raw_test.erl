@@ -2,7 +2,7 @@
 -module(raw_test).
 -include_lib("stdlib/include/assert.hrl").
 
--export([with_veth/1, open/2, open/3, ip/2, frame/1, frame/2, frames/1, number/1, numbers/1]).
+-export([with_veth/1, set_up/2, open/2, open/3, ip/2, frame/1, frame/2, frames/1, number/1, numbers/1]).
 -export([collect/2, collect/3, settled/1, capture_pid/1, switches/1, flush/1]).
 
 -define(ETHER_TYPE, 16#88b5).
@@ -12,9 +12,16 @@ with_veth(Fun) ->
     procket_test:with_netns(fun(Name) ->
         _ = procket_test:sh_ok(["ip netns exec ", Name, " sh -c 'for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done'"]),
         ip(Name, "link add tx0 type veth peer name rx0"),
-        ip(Name, "link set tx0 up"),
-        ip(Name, "link set rx0 up"),
+        set_up(Name, ["tx0", "rx0"]),
         Fun(Name)
+    end).
+
+%% Sets both ends of a pair up, and waits until the kernel has noticed: before, it throws away what is sent.
+set_up(Name, Pair) ->
+    [ip(Name, ["link set ", End, " up"]) || End <- Pair],
+    procket_test:wait_until(fun() ->
+        Shown = [ip(Name, ["-o link show ", End]) || End <- Pair],
+        lists:all(fun(Line) -> re:run(Line, "qdisc (?!noop ).* state UP ") =/= nomatch end, Shown) orelse Shown
     end).
 
 ip(Name, Line) ->

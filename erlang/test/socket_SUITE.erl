@@ -120,10 +120,10 @@ tls(_Config) ->
     on_port_443(fun(FD, Connect) ->
         {ok, Listener} = ssl:listen(0, [{fd, FD}, binary, {active, false} | ServerConfig]),
         Client = Connect(ssl, [binary, {active, false}, {verify, verify_peer}, {server_name_indication, "localhost"} | ClientConfig]),
-        {ok, Transport} = ssl:transport_accept(Listener, 5000),
-        {ok, Server} = ssl:handshake(Transport, 5000),
+        {ok, Transport} = ssl:transport_accept(Listener, 60_000),
+        {ok, Server} = ssl:handshake(Transport, 60_000),
         ok = ssl:send(Server, <<"hello">>),
-        ?assertEqual({ok, <<"hello">>}, Client(fun(Socket) -> ssl:recv(Socket, 5, 5000) end)),
+        ?assertEqual({ok, <<"hello">>}, Client(fun(Socket) -> ssl:recv(Socket, 5, 60_000) end)),
         lists:foreach(fun ssl:close/1, [Server, Listener])
     end),
     lists:foreach(fun application:stop/1, lists:reverse(Started)).
@@ -133,9 +133,9 @@ http(_Config) ->
     on_port_443(fun(FD, Connect) ->
         {ok, Listener} = gen_tcp:listen(0, [{fd, FD}, binary, {active, false}, {packet, http_bin}]),
         Client = Connect(gen_tcp, [binary, {active, false}]),
-        {ok, Server} = gen_tcp:accept(Listener, 5000),
+        {ok, Server} = gen_tcp:accept(Listener, 60_000),
         ok = Client(fun(Socket) -> gen_tcp:send(Socket, "GET /there HTTP/1.0\r\n\r\n") end),
-        ?assertMatch({ok, {http_request, 'GET', {abs_path, <<"/there">>}, {1, 0}}}, gen_tcp:recv(Server, 0, 5000)),
+        ?assertMatch({ok, {http_request, 'GET', {abs_path, <<"/there">>}, {1, 0}}}, gen_tcp:recv(Server, 0, 60_000)),
         lists:foreach(fun gen_tcp:close/1, [Server, Listener])
     end).
 
@@ -154,13 +154,13 @@ on_port_443(Fun) ->
 client(Module, Options) ->
     Self = self(),
     Pid = spawn_link(fun() ->
-        {ok, Socket} = Module:connect({127, 0, 0, 1}, 443, Options, 5000),
+        {ok, Socket} = Module:connect({127, 0, 0, 1}, 443, Options, 60_000),
         receive {do, Fun} -> Self ! {self(), Fun(Socket)} end,
         receive stop -> Module:close(Socket) end
     end),
     fun(Fun) ->
         Pid ! {do, Fun},
-        receive {Pid, Result} -> Result after 5000 -> error(client_hangs) end
+        receive {Pid, Result} -> Result after 60_000 -> error(client_hangs) end
     end.
 
 certificates() ->
