@@ -5,7 +5,7 @@
 
 all() ->
     [
-        nothing_is_built_twice, checkout, git_dependency, package, without_libpcap, clean, headers_of_another_system, missing_swift_is_said,
+        nothing_is_built_twice, checkout, warning_in_a_checkout, git_dependency, package, without_libpcap, clean, headers_of_another_system, missing_swift_is_said,
         old_swift_is_said
     ].
 
@@ -43,6 +43,16 @@ checkout(Config) ->
     %% What has been built already need not be built again for this.
     ok = procket_test:copy_executables(Clone),
     build_and_run(Project).
+
+%% What a later OTP warns of does not end the build of a dependent, not even where that one makes warnings errors for itself.
+warning_in_a_checkout(Config) ->
+    Project = project("warning", Config, "[procket]"),
+    Clone = filename:join([Project, "_checkouts", "procket"]),
+    _ = procket_test:sh_ok(["mkdir -p ", Project, "/_checkouts && ", clone(Config, Clone)]),
+    ok = procket_test:copy_executables(Clone),
+    _ = procket_test:sh_ok(["echo 'unused() -> ok.' >>", Clone, "/erlang/src/procket_error.erl && echo '{erl_opts, [warnings_as_errors]}.' >>", Project, "/rebar.config"]),
+    Compiled = procket_test:sh_ok(["cd ", Project, " && rebar3 compile 2>&1"]),
+    ?assertMatch({match, _}, re:run(Compiled, "unused/0 is unused"), Compiled).
 
 git_dependency(Config) ->
     Root = proplists:get_value(root, Config),

@@ -19,8 +19,11 @@ end_per_suite(_Config) ->
 
 init_per_testcase(_, Config) ->
     _ = application:stop(procket),
+    %% A first call includes the start of a port process, and on a busy machine the loading of its modules.
+    ok = application:set_env(procket, timeout, 60_000, [{persistent, true}]),
     ?assertEqual(eacces, procket:errno_id(13)),
     _ = procket_test:lane(),
+    ok = application:unset_env(procket, timeout),
     Config.
 
 end_per_testcase(_, _Config) ->
