@@ -3,7 +3,7 @@
 %% the kernel.
 -module(procket_filter).
 
--export([program/2, bound/1, link_type/2, compile/3]).
+-export([encode/1, program/2, bound/1, link_type/2, compile/3]).
 
 -include("bpf.hrl").
 
@@ -40,6 +40,14 @@
 %% How long a compiler may take, in milliseconds.
 -define(TIMEOUT, 10_000).
 -define(MAX_INSTRUCTIONS, 4096).
+
+%% Instructions in a row, each encoded or a record.
+-spec encode([bpf:instruction() | #insn{}]) -> binary().
+encode(Instructions) ->
+    <<<<(encoded(Instruction))/binary>> || Instruction <- Instructions>>.
+
+encoded(#insn{} = Instruction) -> bpf:insn(Instruction);
+encoded(<<_:64>> = Instruction) -> Instruction.
 
 %% The instructions, in the order of `struct sock_filter'; none where all packets pass whole.
 -spec program(procket_raw_options:options(), hardware()) -> {ok, binary()} | {error, {filter, string()}}.
