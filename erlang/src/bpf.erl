@@ -6,7 +6,6 @@
 
 -export([open/1, ctl/2, ctl/3, buf/1, hdr/1, packet/3]).
 -export([insn/1, stmt/2, jump/4, offset/1]).
--export([program/1]).
 -export([pad/1, align/1, alignment/0, sizeof/1]).
 -export([io/2, ior/3, iow/3, iowr/3, ioc/4]).
 
@@ -97,7 +96,7 @@ ctl(_FD, setif, Interface) -> procket_error:badarg({interface, Interface});
 ctl(_FD, _Key, _Value) -> {error, not_supported}.
 
 setf(FD, Instructions) ->
-    Program = program(Instructions),
+    Program = procket_filter:encode(Instructions),
     %% struct bpf_program
     case procket:alloc([<<(length(Instructions)):32/native, 0:32>>, {ptr, Program}]) of
         {ok, Struct, [_]} -> answer(procket:ioctl(FD, ?BIOCSETF, Struct), fun(_) -> Program end);
@@ -193,18 +192,6 @@ packet(Hdrlen, Caplen, Bytes) when ?is_size(Hdrlen), ?is_size(Caplen), is_binary
     (instruction()) -> #insn{}.
 insn(#insn{code = Code, jt = JT, jf = JF, k = K}) -> <<Code:16/native, JT:8, JF:8, K:32/native>>;
 insn(<<Code:16/native, JT:8, JF:8, K:32/native>>) -> #insn{code = Code, jt = JT, jf = JF, k = K}.
-
-%% @private
-%% Instructions as the kernel takes them: each encoded or a record.
--spec program([instruction() | #insn{}]) -> binary().
-program(Instructions) when is_list(Instructions), length(Instructions) >= 0 ->
-    <<<<(encoded(I))/binary>> || I <- Instructions>>;
-program(Instructions) ->
-    procket_error:badarg({instructions, Instructions}).
-
-encoded(#insn{} = Instruction) -> insn(Instruction);
-encoded(<<_:64>> = Instruction) -> Instruction;
-encoded(Instruction) -> procket_error:badarg({instruction, Instruction}).
 
 %% @doc An instruction that does not jump: `BPF_STMT'.
 %%

@@ -3,7 +3,7 @@
 %% the kernel.
 -module(procket_filter).
 
--export([program/2, bound/1, link_type/2, compile/3]).
+-export([encode/1, program/2, bound/1, link_type/2, compile/3]).
 
 -include("bpf.hrl").
 
@@ -42,6 +42,17 @@
 %% What it reads at most, in bytes.
 -define(LONGEST, 1_048_576).
 -define(MAX_INSTRUCTIONS, 4096).
+
+%% Instructions in a row, each encoded or a record.
+-spec encode([bpf:instruction() | #insn{}]) -> binary().
+encode(Instructions) when is_list(Instructions), length(Instructions) >= 0 ->
+    <<<<(encoded(Instruction))/binary>> || Instruction <- Instructions>>;
+encode(Instructions) ->
+    procket_error:badarg({instructions, Instructions}).
+
+encoded(#insn{} = Instruction) -> bpf:insn(Instruction);
+encoded(<<_:64>> = Instruction) -> Instruction;
+encoded(Instruction) -> procket_error:badarg({instruction, Instruction}).
 
 %% The instructions, in the order of `struct sock_filter'; none where all packets pass whole.
 -spec program(procket_raw_options:options(), hardware()) -> {ok, binary()} | {error, {filter, string()}}.

@@ -109,7 +109,7 @@ filter([First | _] = Expression) when is_integer(First) ->
     end;
 filter(Instructions) when is_list(Instructions), length(Instructions) =< ?MAX_INSTRUCTIONS ->
     try
-        {instructions, bpf:program(Instructions)}
+        {instructions, procket_filter:encode(Instructions)}
     catch
         error:_ -> bad({filter, Instructions})
     end;

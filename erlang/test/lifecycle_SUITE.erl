@@ -37,7 +37,7 @@ stops_under_load(_Config) ->
 starts_no_port_process_while_stopping(_Config) ->
     _ = application:stop(procket),
     {ok, _} = application:ensure_all_started(procket),
-    ok = supervisor:terminate_child(procket_sup, procket_port_sup),
+    ok = supervisor:terminate_child(procket_ports_sup, procket_port_sup),
     ?assertEqual({error, epipe}, procket:socket(inet, dgram, udp)),
     ?assertEqual({error, epipe}, procket:open(0, [{protocol, udp}])),
     Pipe = filename:join(string:trim(procket_test:sh_ok("mktemp -d")), "pipe"),
