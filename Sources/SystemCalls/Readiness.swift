@@ -23,8 +23,11 @@ import CSystem
     private static let oneShot: UInt32 = 1 << 30
 
     private var epoll = LateDescriptor()
-    private var watches: [UInt64: Watch] = [:]
+    /// The waits of each registration, by the token that the kernel gives back; the token of each event; and that of the file
+    /// which was last registered under a number.
+    private var watches: [UInt64: [Watch]] = [:]
     private var tokens: [[UInt8]: UInt64] = [:]
+    private var current: [CInt: UInt64] = [:]
     private var last: UInt64 = 0
 
     public init() {}
@@ -38,30 +41,43 @@ import CSystem
         raiseLimit()
         epoll.open(Descriptor(owning: try valueOrErrno { epoll_create1(CInt(EPOLL_CLOEXEC)) }))
       }
-      let epoll = epoll.number
       let key = try registered(copy, fd, writing)
-      last += 1
-      var request = epoll_event()
-      request.events = (writing ? EPOLLOUT.rawValue : EPOLLIN.rawValue | EPOLLRDHUP.rawValue) | Self.oneShot
-      request.data.u64 = last
-      do {
-        try valueOrErrno { epoll_ctl(epoll, EPOLL_CTL_ADD, key.number, &request) }
-      } catch {
-        guard error.rawValue == EEXIST else { throw error }
-        try valueOrErrno { epoll_ctl(epoll, EPOLL_CTL_MOD, key.number, &request) }
-      }
-      // Several may ask for the same event.
+      // A request may come twice, by different streams.
       remove(event: event)
+      let token = try register(key.number, writing)
       let watch = Watch(event: event, fd: fd, writing: writing, target: Self.target(of: copy, in: "self"))
       // Where it cannot be told whether the descriptor is still the same, nobody is left to wait for what may be closed.
       if watch.target == nil, try !isWatched(watch, of: peer) { throw Errno(rawValue: EBADF) }
-      watches[last] = watch
-      tokens[event] = last
+      watches[token, default: []].append(watch)
+      tokens[event] = token
+    }
+
+    /// Registers a file under its number; the token. A file that is registered already keeps its token: a request that comes late, of
+    /// somebody who has given up, takes nothing from those that wait.
+    private mutating func register(_ number: CInt, _ writing: Bool) throws(Errno) -> UInt64 {
+      let epoll = epoll.number
+      last += 1
+      var token = last
+      var request = epoll_event()
+      request.events = (writing ? EPOLLOUT.rawValue : EPOLLIN.rawValue | EPOLLRDHUP.rawValue) | Self.oneShot
+      request.data.u64 = token
+      do {
+        try valueOrErrno { epoll_ctl(epoll, EPOLL_CTL_ADD, number, &request) }
+      } catch {
+        guard error.rawValue == EEXIST else { throw error }
+        token = current[number] ?? token
+        request.data.u64 = token
+        try valueOrErrno { epoll_ctl(epoll, EPOLL_CTL_MOD, number, &request) }
+      }
+      current[number] = token
+      return token
     }
 
     /// Waits no longer. The registration stays, and nobody is told when it comes.
     public mutating func remove(event: [UInt8]) {
-      if let token = tokens.removeValue(forKey: event) { watches[token] = nil }
+      guard let token = tokens.removeValue(forKey: event), var others = watches[token] else { return }
+      others.removeAll { $0.event == event }
+      watches[token] = others.isEmpty ? nil : others
     }
 
     /// The events that have come; each is removed.
@@ -70,12 +86,16 @@ import CSystem
       if epoll < 0 { return [] }
       var events = [epoll_event](repeating: epoll_event(), count: 64)
       let count = try valueOrErrno { epoll_wait(epoll, &events, CInt(events.count), 0) }
-      return events.prefix(Int(count)).compactMap { take($0.data.u64) }
+      let ready = events.prefix(Int(count)).flatMap { watches[$0.data.u64] ?? [] }.map(\.event)
+      for event in ready { remove(event: event) }
+      return ready
     }
 
     /// The events of descriptors that the process `peer` has closed, or that have become others; each is removed.
     public mutating func takeClosed(peer: pid_t) -> [[UInt8]] {
-      watches.filter { !isSame($0.value, of: peer) }.keys.compactMap { take($0) }
+      let closed = watches.values.joined().filter { !isSame($0, of: peer) }.map(\.event)
+      for event in closed { remove(event: event) }
+      return closed
     }
 
     /// Whether a descriptor is still the file that is watched.
@@ -88,12 +108,6 @@ import CSystem
       let number = try Self.number(of: watch.fd, watch.writing)
       let epoll = epoll.number
       return try valueOrErrno { procket_is_watched(peer, watch.fd, epoll, number) } == 1
-    }
-
-    private mutating func take(_ token: UInt64) -> [UInt8]? {
-      guard let watch = watches.removeValue(forKey: token) else { return nil }
-      tokens[watch.event] = nil
-      return watch.event
     }
 
     /// A duplicate under the number that this descriptor of the BEAM always has here.

@@ -6,7 +6,7 @@
 all() ->
     [udp, once, ready_already, write, read_and_write, several_processes, asked_twice, foreign, pipe, netlink, tun,
      regular_file, stop, stop_of_one, stop_takes_messages_away, closed, closed_elsewhere, closed_and_reused, no_copy_is_kept,
-     caller_dies, worker_dies, after_worker_died, stopped_worker, server_killed, application_stops, many].
+     caller_dies, worker_dies, after_worker_died, stopped_worker, late_request, server_killed, application_stops, many].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -23,7 +23,12 @@ init_per_testcase(_, Config) -> Config.
 end_per_testcase(_, Config) ->
     application:unset_env(procket, timeout),
     receive
-        {procket, _, _, _} = Message -> [{fail, {left_over, Message}} || proplists:get_value(tc_status, Config) =:= ok]
+        {procket, _, _, _} = Message ->
+            %% Where the case has failed, its own reason says more.
+            case proplists:get_value(tc_status, Config) of
+                ok -> {fail, {left_over, Message}};
+                _ -> ok
+            end
     after 0 -> ok
     end.
 
@@ -268,6 +273,15 @@ stopped_worker(_Config) ->
         ready(FD, read),
         [ok = procket:close(F) || F <- FDs],
         ?assertEqual(0, ets:info(procket_select, size))
+    end).
+
+%% The request of a process that has given up may come to the worker late: it takes nothing from those that wait.
+late_request(_Config) ->
+    socket_test:with_udp(fun(FD, Name) ->
+        ok = procket:select(FD, read),
+        ok = procket_call:worker(select, [FD, read, make_ref()], [FD]),
+        ok = procket:sendto(FD, <<"x">>, 0, Name),
+        ready(FD, read)
     end).
 
 server_killed(_Config) ->
