@@ -22,7 +22,9 @@ every_function(Config) ->
     _ = application:stop(procket),
     %% Files get made under random names.
     {ok, Cwd} = file:get_cwd(),
-    ok = file:set_cwd(proplists:get_value(priv_dir, Config)),
+    Files = filename:join(proplists:get_value(priv_dir, Config), "arguments"),
+    ok = file:make_dir(Files),
+    ok = file:set_cwd(Files),
     try
         {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}, {exec, [""]}]),
         {ok, Socket} = gen_raw:open("lo", [{protocol, 16#88b5}, {exec, [""]}]),

@@ -262,7 +262,7 @@ relative_namespace(Config) ->
     end).
 
 directory_removed(Config) ->
-    Directory = filename:join(proplists:get_value(priv_dir, Config), "removed"),
+    Directory = filename:join(proplists:get_value(priv_dir, Config), "removed_directory"),
     in_directory(Directory, fun() ->
         ok = file:del_dir(Directory),
         {ok, FD} = procket:socket(local, stream, 0),
