@@ -24,7 +24,7 @@ ensure_started() ->
 specification() ->
     {application, procket, [
         {modules, modules()},
-        {registered, [procket_sup, procket_port_sup, procket_ports, procket_memory, procket_select, procket_raw_sup]},
+        {registered, [procket_sup, procket_ports_sup, procket_port_sup, procket_ports, procket_memory, procket_select, procket_raw_sup]},
         {applications, [kernel, stdlib]},
         {mod, {?MODULE, []}}
     ]}.
