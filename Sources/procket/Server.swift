@@ -8,6 +8,7 @@ struct Server: ~Copyable {
   private static let output: CInt = 1
   /// How often it is looked whether descriptors that are watched have been closed, in milliseconds.
   private static let closedInterval: CInt = 250
+  private static let closedNanoseconds = Int64(closedInterval) * 1_000_000
 
   /// How often the lane is looked at for each look at all of the streams.
   private static let laneFirst = 8
@@ -31,6 +32,7 @@ struct Server: ~Copyable {
   private var scratch = TermWriter()
   private var ready = PollSet(count: 4)
   private var inRow = 0
+  private var lookedAt = Clock.monotonic()
 
   init(_ role: Role, privileges: consuming Privileges) {
     self.role = role
@@ -42,8 +44,9 @@ struct Server: ~Copyable {
   /// Returns when stdin or the channel ends; throws where stdout or the channel fails.
   mutating func run() throws(Errno) {
     while true {
-      let idle = try wait() == false
-      if idle || ready[3] { try tellReadiness(idle: idle) }
+      _ = try wait()
+      if ready[3] { try tellReady() }
+      if context.readiness.number >= 0, Clock.monotonic() - lookedAt > Self.closedNanoseconds { try tellClosed() }
       if ready[0] { _ = try readLane() }
       if ready[1], try readChannel() == false { return }
       if ready[2], try readInput() == false { return }
@@ -193,12 +196,16 @@ struct Server: ~Copyable {
     }
   }
 
-  /// Sends `{Event, ready}`, and in between `{Event, {error, ebadf}}` for what has been closed.
-  private mutating func tellReadiness(idle: Bool) throws(Errno) {
+  /// Sends `{Event, ready}`.
+  private mutating func tellReady() throws(Errno) {
     for event in try context.readiness.takeReady() {
       try tell(event) { $0.withTerm { $0.atom("ready") } }
     }
-    guard idle else { return }
+  }
+
+  /// Sends `{Event, {error, ebadf}}` for what has been closed.
+  private mutating func tellClosed() throws(Errno) {
+    lookedAt = Clock.monotonic()
     for event in context.readiness.takeClosed(peer: context.peer) {
       try tell(event) { $0.fail(.code(EBADF), function: "select") }
     }

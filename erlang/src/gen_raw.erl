@@ -74,6 +74,8 @@
 %% Requests to send are about so long, in bytes, and so many of a call are on the way at once.
 -define(CHUNK, 60_000).
 -define(WINDOW, 2).
+%% The longest frame that is tried, in bytes: no kernel takes one so long.
+-define(MAX_FRAME, 1_048_576).
 %% What a binary takes beside its bytes.
 -define(HEADER, 5).
 %% The longest time in `receive ... after', in milliseconds.
@@ -172,12 +174,17 @@ send(Socket, Frame) when is_binary(Frame) ->
     send(Socket, [Frame]);
 send(Socket, Frames) when is_pid(Socket) ->
     ok = check_frames(Frames),
+    %% What no request can hold is refused here, as the kernel refuses what is too long: what stands before it is sent.
+    {Short, Rest} = lists:splitwith(fun(Frame) -> byte_size(Frame) =< ?MAX_FRAME end, Frames),
     Id = monitor(process, Socket, [{alias, explicit_unalias}]),
-    Result = send(Socket, Id, Frames, 0, {0, ok}),
+    Result = send(Socket, Id, Short, 0, {0, ok}),
     _ = unalias(Id),
     true = demonitor(Id, [flush]),
     ok = flush(Id),
-    Result;
+    case {Result, Rest} of
+        {ok, [_ | _]} -> {error, {emsgsize, length(Short)}};
+        _ -> Result
+    end;
 send(Socket, _Frames) ->
     procket_error:badarg({socket, Socket}).
 
@@ -295,7 +302,7 @@ getopts(_Socket, Names) ->
 controlling_process(Socket, NewOwner) when is_pid(NewOwner) ->
     case call(Socket, {handover, start}) of
         ok ->
-            move_messages(Socket, NewOwner),
+            _ = [move_messages(Socket, NewOwner) || NewOwner =/= self()],
             kept(call(Socket, {handover, NewOwner}), Socket);
         {error, _} = Error ->
             kept(Error, Socket)

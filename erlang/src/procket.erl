@@ -197,9 +197,11 @@ socket(Family, Type, Protocol) ->
 %% '''
 -spec close(fd()) -> ok | {error, posix()}.
 close(FD) when ?is_fd(FD) ->
+    %% Looked up before: once it is closed, its number may be that of another.
+    {Events, Sockets} = {procket_select:events(FD), procket_raw_sup:sockets(FD)},
     Result = procket_fd:close(FD),
-    procket_select:closed(FD),
-    procket_raw:closed(FD),
+    procket_select:closed(FD, Events),
+    procket_raw:closed(FD, Sockets),
     Result.
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).

@@ -42,6 +42,8 @@
     sent = #{} :: #{Id :: reference() => [procket_queue:waiting()] | alone},
     %% How many answers have come, and whether somebody looks that there are more.
     answers = 0 :: non_neg_integer(),
+    %% How many calls came here, but for those about the port process itself.
+    uses = 0 :: non_neg_integer(),
     watched = false :: boolean(),
     untaken = procket_untaken:new() :: procket_untaken:untaken(),
     parts = #{} :: procket_parts:assembly()
@@ -202,8 +204,8 @@ look_later(State) ->
     _ = [erlang:send_after(Idle, self(), {idle, activity(State)}) || Idle =/= infinity],
     State.
 
-activity(#state{answers = Answers, lane = #{} = Lane}) -> {Answers, procket_lane:uses(Lane)};
-activity(#state{answers = Answers}) -> {Answers, 0}.
+activity(#state{uses = Uses, lane = #{} = Lane}) -> {Uses, procket_lane:uses(Lane)};
+activity(#state{uses = Uses}) -> {Uses, 0}.
 
 %% From then on nobody has its lane.
 is_idle(#state{sent = Sent}) when map_size(Sent) > 0 -> false;
@@ -264,8 +266,8 @@ lane_opened(Id, Result, FDs, #state{untaken = Untaken} = State) ->
 
 %% Sending
 
-queue(#{call := {Id, _}, caller := Caller} = Waiting, Brings, #state{waiting = Queue} = State) ->
-    Queued = State#state{waiting = procket_queue:add(Waiting, Queue)},
+queue(#{call := {Id, {Function, _, _}}, caller := Caller} = Waiting, Brings, #state{waiting = Queue, uses = Uses} = State) ->
+    Queued = State#state{waiting = procket_queue:add(Waiting, Queue), uses = case Function of counters -> Uses; _ -> Uses + 1 end},
     case Brings of
         true -> remember(Id, Caller, Queued);
         false -> Queued

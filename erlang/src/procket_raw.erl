@@ -6,7 +6,7 @@
 -module(procket_raw).
 -behaviour(gen_server).
 
--export([open/2, call/3, closed/1]).
+-export([open/2, call/3, closed/2]).
 -export([start_link/2, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% What may be on the way from the kernel to the owner, in bytes of the wire.
@@ -56,10 +56,10 @@ call(Socket, Request, Timeout) ->
         exit:_ -> {error, closed}
     end.
 
-%% A descriptor was closed by procket:close/1.
--spec closed(procket:fd()) -> ok.
-closed(FD) ->
-    lists:foreach(fun(Pid) -> gen_server:cast(Pid, {closed, FD}) end, procket_raw_sup:sockets(FD)).
+%% The descriptor of these sockets was closed by procket:close/1.
+-spec closed(procket:fd(), [pid()]) -> ok.
+closed(FD, Sockets) ->
+    lists:foreach(fun(Pid) -> gen_server:cast(Pid, {closed, FD}) end, Sockets).
 
 -spec start_link(procket_raw_options:options(), pid()) -> {ok, pid()} | {error, term()}.
 start_link(Options, Owner) ->

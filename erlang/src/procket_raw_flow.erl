@@ -53,7 +53,7 @@ new(Owner) ->
     #flow{owner = Owner, counts = counts(Owner)}.
 
 counts(Owner) ->
-    _ = ets:insert_new(?TABLE, {Owner, atomics:new(3, []), 0}),
+    _ = [sweep() || ets:insert_new(?TABLE, {Owner, atomics:new(3, []), 0})],
     try
         _ = ets:update_counter(?TABLE, Owner, {3, 1}),
         ets:lookup_element(?TABLE, Owner, 2)
@@ -61,6 +61,13 @@ counts(Owner) ->
         %% Another socket of the owner was its last, and is closed right now.
         error:badarg -> counts(Owner)
     end.
+
+%% A socket that was killed has left its row: it goes once its owner has ended.
+sweep() ->
+    lists:foreach(
+        fun(Owner) -> node(Owner) =:= node() andalso not is_process_alive(Owner) andalso ets:delete(?TABLE, Owner) end,
+        [Owner || [Owner] <- ets:match(?TABLE, {'$1', '_', '_'})]
+    ).
 
 -spec close(flow()) -> ok.
 close(#flow{owner = Owner}) ->

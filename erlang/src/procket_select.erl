@@ -6,7 +6,7 @@
 -module(procket_select).
 -behaviour(gen_server).
 
--export([select/2, stop/1, closed/1]).
+-export([select/2, stop/1, events/1, closed/2]).
 -export([new_table/0, start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% {watch(), Event, Asking, Waiting}: what the worker was asked, by which processes, and who of these was told that it watches.
@@ -58,13 +58,19 @@ flush(FD) ->
     after 0 -> ok
     end.
 
-%% A descriptor was closed by procket:close/1.
--spec closed(procket:fd()) -> ok.
-closed(FD) ->
-    case is_watched(FD) of
-        true -> gen_server:cast(?MODULE, {closed, FD});
-        false -> ok
+%% What is waited for on a descriptor that is about to be closed.
+-spec events(procket:fd()) -> [{watch(), Event :: reference()}].
+events(FD) ->
+    try
+        [{Watch, Event} || Watch <- directions(FD), {_, Event, _, _} <- ets:lookup(?TABLE, Watch)]
+    catch
+        error:badarg -> []
     end.
+
+%% procket:close/1 has closed it. By now the number may be that of another, for which others wait.
+-spec closed(procket:fd(), [{watch(), reference()}]) -> ok.
+closed(_FD, []) -> ok;
+closed(FD, Events) -> gen_server:cast(?MODULE, {closed, FD, Events}).
 
 is_watched(FD) ->
     try
@@ -104,8 +110,14 @@ end_all() ->
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call({wait, Worker, Watch}, {Pid, _}, State) ->
-    {Reply, New} = wait(Watch, Pid, with_worker(Worker, State)),
-    {reply, Reply, New};
+    %% The caller may have found one that has ended.
+    case is_process_alive(Worker) of
+        true ->
+            {Reply, New} = wait(Watch, Pid, with_worker(Worker, State)),
+            {reply, Reply, New};
+        false ->
+            {reply, {error, epipe}, State}
+    end;
 handle_call({asked, Watch, Event}, {Pid, _}, State) ->
     case row(Watch) of
         {Event, Asking, Waiting} ->
@@ -127,8 +139,9 @@ handle_call(_Request, _From, State) ->
     {reply, {error, einval}, State}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({closed, FD}, State) ->
-    {noreply, lists:foldl(fun(Watch, S) -> finish(Watch, {error, ebadf}, S) end, State, directions(FD))};
+handle_cast({closed, _FD, Events}, State) ->
+    Same = [Watch || {Watch, Event} <- Events, {E, _, _} <- [row(Watch)], E =:= Event],
+    {noreply, lists:foldl(fun(Watch, S) -> finish(Watch, {error, ebadf}, S) end, State, Same)};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -168,16 +181,14 @@ row(Watch) ->
 
 wait(Watch, Pid, #state{events = Events} = State) ->
     case row(Watch) of
-        {Event, Asking, []} ->
-            true = ets:insert(?TABLE, {Watch, Event, [Pid | Asking], []}),
-            {{ask, Event}, monitored(Pid, State)};
         {Event, Asking, Waiting} ->
             case lists:member(Pid, Waiting) of
                 true ->
                     {ok, State};
                 false ->
-                    true = ets:insert(?TABLE, {Watch, Event, Asking, [Pid | Waiting]}),
-                    {ok, monitored(Pid, State)}
+                    %% Each asks the worker: for this one the number may be another descriptor than for those before.
+                    true = ets:insert(?TABLE, {Watch, Event, [Pid | Asking], Waiting}),
+                    {{ask, Event}, monitored(Pid, State)}
             end;
         none ->
             Event = alias(),

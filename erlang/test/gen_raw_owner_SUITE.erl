@@ -6,7 +6,7 @@
 all() ->
     [
         recv_longer_than_a_call, bad_timeouts, fifty_sockets_of_one_owner, slow_owner_of_many_sockets, owner_with_other_messages,
-        queue_is_not_copied, application_stops, servers_killed, handover_times_out, answers_after_a_timeout, bad_arguments,
+        queue_is_not_copied, application_stops, servers_killed, handover_times_out, answers_after_a_timeout, long_frame, early_times, bad_arguments,
         other_processes_are_asked
     ].
 
@@ -218,6 +218,11 @@ handover_times_out(_Config) ->
         application:unset_env(procket, timeout),
         ok = gen_raw:send(Tx, raw_test:frame(1)),
         ?assertEqual([1], raw_test:numbers(raw_test:collect(Rx, 1))),
+        %% To itself, with a message that waits.
+        ok = gen_raw:send(Tx, raw_test:frame(3)),
+        procket_test:wait_until(fun() -> process_info(self(), message_queue_len) =/= {message_queue_len, 0} end),
+        ok = gen_raw:controlling_process(Rx, self()),
+        ?assertEqual([3], raw_test:numbers(raw_test:collect(Rx, 1))),
         true = unlink(Other),
         Monitor = monitor(process, Other),
         ok = gen_raw:controlling_process(Rx, Other),
@@ -225,6 +230,13 @@ handover_times_out(_Config) ->
         receive {'DOWN', Monitor, _, _, End} -> ?assertEqual({got, [raw_test:frame(2)]}, End) after 10_000 -> error(nothing) end,
         close([Tx])
     end).
+
+%% Times of a machine that does not know what time it is are shorter in a batch.
+early_times(_Config) ->
+    [
+        ?assertEqual(Packets, procket_raw_packets:decode(term_to_binary({packets, Packets}, [{minor_version, 2}])))
+     || Time <- [0, 255, 256, 1 bsl 31, 1 bsl 55, 1 bsl 56, 1 bsl 60], Packets <- [[{Time, 1514, binary:copy(<<7>>, 1514)} || _ <- lists:seq(1, 3)]]
+    ].
 
 %% What comes after a sender has given up is not left in its queue.
 answers_after_a_timeout(_Config) ->
@@ -238,6 +250,17 @@ answers_after_a_timeout(_Config) ->
     {ok, _} = gen_raw:stats(Rx),
     receive Message -> error({left_over, Message}) after 0 -> ok end,
     close([Rx]).
+
+%% What no request can hold is refused as the kernel refuses what is too long, and what stands behind it is not sent.
+long_frame(_Config) ->
+    raw_test:with_veth(fun(Name) ->
+        {Tx, Rx} = {raw_test:open(Name, "tx0", [{protocol, 0}]), raw_test:open(Name, "rx0", [{active, true}])},
+        Frames = [raw_test:frame(1), raw_test:frame(2), <<0:(17_000_000 * 8)>>, raw_test:frame(3)],
+        ?assertEqual({error, {emsgsize, 2}}, gen_raw:send(Tx, Frames)),
+        ?assertEqual([1, 2], raw_test:numbers(raw_test:collect(Rx, 2))),
+        ?assertMatch(#{received := 2}, raw_test:settled(Rx)),
+        close([Tx, Rx])
+    end).
 
 %% They raise in the process that calls, and nothing is reported.
 bad_arguments(_Config) ->

@@ -5,7 +5,7 @@
 
 all() ->
     [udp, once, ready_already, write, read_and_write, several_processes, asked_twice, foreign, pipe, netlink, tun,
-     regular_file, stop, stop_of_one, stop_takes_messages_away, closed, closed_elsewhere, closed_and_reused, no_copy_is_kept,
+     regular_file, stop, stop_of_one, stop_takes_messages_away, closed, closed_elsewhere, closed_and_reused, reused_while_busy, no_copy_is_kept,
      caller_dies, worker_dies, after_worker_died, stopped_worker, late_request, server_killed, application_stops, many].
 
 suite() ->
@@ -215,6 +215,29 @@ closed_and_reused(_Config) ->
     end,
     ok = procket:select_stop(FD),
     ok = gen_udp:close(Again).
+
+%% The number becomes another descriptor while somebody waits for the first, and the worker has no rest.
+reused_while_busy(_Config) ->
+    {ok, Socket} = gen_udp:open(0),
+    {ok, FD} = inet:getfd(Socket),
+    First = asking(FD, read),
+    Busy = spawn_link(fun Call() -> receive stop -> ok after 0 -> _ = procket_call:worker(errno_id, [1]), Call() end end),
+    ok = gen_udp:close(Socket),
+    {ok, Again} = gen_udp:open(0, [{active, false}, {ip, {127, 0, 0, 1}}]),
+    ?assertEqual({ok, FD}, inet:getfd(Again)),
+    {ok, Port} = inet:port(Again),
+    ok = procket:select(FD, read),
+    ok = gen_udp:send(Again, {127, 0, 0, 1}, Port, <<"x">>),
+    ready(FD, read),
+    ?assertMatch({procket, FD, _, _}, answer(First)),
+    %% One that nobody reuses is told, too.
+    ok = procket:select(FD, write),
+    ready(FD, write),
+    {ok, <<"x">>} = procket:recv(FD, 10),
+    ok = procket:select(FD, read),
+    ok = gen_udp:close(Again),
+    error_of(FD, ebadf),
+    Busy ! stop.
 
 %% A port that is watched is free at once when its descriptor is closed.
 no_copy_is_kept(_Config) ->
