@@ -63,7 +63,12 @@ close(open_write, {ok, File}) -> procket_pcap:close(File);
 close(call, Results) when is_list(Results) -> [close(socket, Result) || Result <- Results];
 close(_, _) -> ok.
 
-%% Half of the first arguments are what the function works on, but for closing.
+%% Half of the first arguments are what the function works on. What is closed is never a descriptor that the node may have.
+arguments(procket, close, 1, _Valid) ->
+    case term(3) of
+        FD when is_integer(FD), FD >= 0, FD < 1_000_000 -> [1_000_000];
+        Other -> [Other]
+    end;
 arguments(Module, Name, Arity, Valid) ->
     case [term(3) || _ <- lists:seq(1, Arity)] of
         [_ | Rest] = Random -> one_of([Random, [subject(Module, Name, Valid) | Rest]]);
@@ -73,7 +78,6 @@ arguments(Module, Name, Arity, Valid) ->
 subject(gen_raw, Name, #{socket := Socket}) when Name =/= open, Name =/= close -> Socket;
 subject(gen_raw, open, _) -> one_of(["lo", "any", {fd, 1_000_000}, {node(), "lo"}]);
 subject(procket_pcap, Name, _) when Name =:= write; Name =:= close -> file;
-subject(procket, close, _) -> 1_000_000;
 subject(procket, alloc, _) -> [{ptr, term(1)}, {ptr, 8}];
 subject(procket, call, #{fd := FD}) -> [{one_of([bind, sendto, recvmsg, socket, setsockopt, batch, decode]), [FD | [term(2) || _ <- lists:seq(1, rand:uniform(4) - 1)]]}];
 subject(procket, open, _) -> one_of([0, 65_535]);
