@@ -20,6 +20,8 @@ int procket_ioctl(int fd, unsigned long request, void *argument) { return ioctl(
 
 int procket_open(const char *path, int flags) { return open(path, flags); }
 
+int procket_open_in(int directory, const char *name, int flags) { return openat(directory, name, flags); }
+
 #ifdef __linux__
 _Static_assert(procket_set_pipe_size == F_SETPIPE_SZ && procket_get_pipe_size == F_GETPIPE_SZ, "fcntl.h");
 

@@ -7,7 +7,7 @@ let version = "1.0.0"
 let usage = """
   usage: procket worker | opener | capture
          procket --check-policy FILE
-         procket --explain USER REQUEST
+         procket --explain [USER REQUEST]
          procket --version | --help
 
   The port program of the Erlang application procket, which starts it as
@@ -21,6 +21,7 @@ let usage = """
     --check-policy FILE      says whether FILE can be the policy, \(Policy.path)
     --explain USER REQUEST   says what the policy has to say about a request: udp 53, packet 0x0800 on eth0,
                              device net/tun, … as in a line of it
+    --explain                prints the policy that counts where there is no directory /etc/procket
     --version                the versions of this program and of its protocol
 
   """
@@ -73,6 +74,12 @@ case "--version" where arguments.count == 1: put("procket \(version), protocol \
 case "--help" where arguments.count == 1: put(usage, on: 1)
 case "--check-policy" where arguments.count == 2:
   exit(run { PolicyTool.check(arguments[2], with: $0) })
+case "--explain" where arguments.count == 1:
+  exit(
+    run { _ in
+      PolicyTool.printBuiltIn()
+      return 0
+    })
 case "--explain" where arguments.count >= 3:
   exit(run { PolicyTool.explain(arguments[2], arguments[3...].joined(separator: " "), with: $0) })
 default:

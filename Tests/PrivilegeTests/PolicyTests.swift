@@ -104,6 +104,16 @@ import Testing
     #expect(throws: expected) { try policy("# one\nallow alice udp 53\n\(line)\nallow alice any") }
   }
 
+  /// Sockets and network devices, for everyone.
+  @Test(arguments: [
+    ("udp 53", true), ("tcp 80 on eth0 in /run/netns/a", true), ("icmp", true), ("icmp6", true), ("raw 255", true),
+    ("packet 3", true), ("socket netlink raw 15", true), ("device net/tun", true), ("device tap0", true),
+    ("device bpf", true), ("device pts/0", false), ("device mem", false), ("socket unix stream 0", false),
+    ("socket 38 seqpacket 0", false),
+  ]) func builtIn(_ request: String, _ allowed: Bool) throws {
+    #expect((Policy.builtIn.rule(about: try Wanted(request), user: 4711, groups: [])?.allows ?? false) == allowed)
+  }
+
   @Test func tooLong() {
     let text = String(repeating: "#", count: Policy.longest + 1)
     #expect(throws: PolicyError(line: 0, reason: "longer than 65536 bytes")) { try policy(text) }

@@ -6,7 +6,8 @@
 all() ->
     [
         closed_stdio, inherited_descriptors, environment, forged_sudo, unreadable_directory, socket_of_another, socket_race,
-        device_race, random_frames, huge_terms, other_commands, lane, stopped_reader, caller_ends, little_room, not_to_be_looked_into
+        device_race, random_frames, huge_terms, other_commands, lane, stopped_reader, caller_ends, little_room, not_to_be_looked_into,
+        policy_saved
     ].
 
 suite() ->
@@ -37,6 +38,7 @@ stopped_reader(Config) -> holds(?FUNCTION_NAME, Config).
 caller_ends(Config) -> holds(?FUNCTION_NAME, Config).
 little_room(Config) -> holds(?FUNCTION_NAME, Config).
 not_to_be_looked_into(Config) -> holds(?FUNCTION_NAME, Config).
+policy_saved(Config) -> holds(?FUNCTION_NAME, Config).
 
 holds(Scenario, Config) ->
     Script = filename:join(proplists:get_value(data_dir, Config), "hostile.py"),

@@ -88,6 +88,7 @@ capable_opener(_Config) ->
 
 capability_for_devices(_Config) ->
     procket_machine:with(fun(Machine) ->
+        procket_machine:policy(Machine, "allow * any\n"),
         private_device(Machine),
         Opener = procket_machine:capable(Machine, "cap_dac_override+p"),
         Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", Opener, "\"}"]),
@@ -259,7 +260,10 @@ demo(_Config) ->
                 "without the opener, port 53: \\{error,eacces\\}",
                 "udp, 127.0.0.1 port 53 answers: who is there\\? gen_udp is",
                 "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello",
-                "the port program opener, process \\d+, runs as user 65534, effective 65534, saved 65534, capabilities in force 0+\n"
+                "the port program opener, process \\d+, runs as user 65534, effective 65534, saved 65534, capabilities in force 0+\n",
+                "without a policy:\n *port 53: opened\n *port 80: opened\n */dev/zero: \\{error,eacces\\}\n"
+                "with a policy, allow nobody udp 53:\n *port 53: opened\n *port 80: \\{error,eacces\\}\n.*\n"
+                "where the policy is missing:\n *port 53: \\{error,eacces\\}\n"
             ]];
         Failed ->
             error(Failed)

@@ -26,6 +26,7 @@ const char *procket_errno_name(int number);
 int procket_fcntl(int fd, int command, int argument);
 int procket_ioctl(int fd, unsigned long request, void *argument);
 int procket_open(const char *path, int flags);
+int procket_open_in(int directory, const char *name, int flags);
 
 // fcntl(2)
 enum { procket_set_pipe_size = 1031, procket_get_pipe_size = 1032 };

@@ -12,6 +12,7 @@ import random
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -145,10 +146,10 @@ class Opener:
             check(self.channel.recv(32) == SECRET, "secret")
         return answer
 
-    def descriptors(self):
+    def descriptors(self, timeout=0.2):
         """All that have come over the channel so far."""
         found = []
-        while select.select([self.channel], [], [], 0.2)[0]:
+        while select.select([self.channel], [], [], timeout)[0]:
             data, control, _, _ = self.channel.recvmsg(1, 4096)
             if not data:
                 break
@@ -705,6 +706,58 @@ def not_to_be_looked_into():
                 raise AssertionError("can read " + path)
         check(opener.end() == 0)
     as_user(attack)
+
+
+def policy_saved():
+    """The policy is saved again and again, as editors do it, while a caller asks without a pause."""
+    path = "/etc/procket/policy.conf"
+    with open(path, "rb") as file:
+        text = file.read()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        turn = 0
+        while not select.select([read], [], [], 0)[0]:
+            turn += 1
+            if turn % 2:
+                # vim: the old file is the backup, and the new one is created.
+                os.rename(path, path + "~")
+                with open(path, "xb") as file:
+                    file.write(text)
+            else:
+                # Others: written in its place, from the start.
+                with open(path, "wb", buffering=0) as file:
+                    file.write(text[:20])
+                    file.write(text[20:])
+            if turn % 10 == 0:
+                shutil.rmtree("/etc/procket")
+                os.mkdir("/etc/procket")
+                with open(path, "xb") as file:
+                    file.write(text)
+            time.sleep(0.0003)
+        os._exit(0)
+
+    def attack():
+        opener = Opener()
+        opener.attach()
+        opened = set()
+        forbidden = [("open", socket_request(port=54)), ("open", socket_request(17, 3, 8)), ("dev", binary(b"private"))]
+        for turn in range(30000):
+            opened.add(opener.ask("open", socket_request()))
+            for number in opener.descriptors(0):
+                os.close(number)
+            answer = opener.ask(*forbidden[turn % 3])
+            check(answer == error("eacces"), forbidden[turn % 3], answer)
+        # Both: where the policy was there, and where it was not.
+        check(opened == {OK, error("eacces")}, opened)
+        check(opener.end() == 0)
+    try:
+        as_user(attack)
+    finally:
+        os.write(write, b"x")
+        _, status = os.waitpid(child, 0)
+    check(status == 0, "saves", status)
 
 
 os.umask(0o022)
