@@ -210,6 +210,6 @@ private struct Words {
 }
 
 /// A number in digits alone.
-private func decimal<I: FixedWidthInteger>(_ text: some StringProtocol) -> I? {
+func decimal<I: FixedWidthInteger>(_ text: some StringProtocol) -> I? {
   text.utf8.allSatisfy { (48...57).contains($0) } ? I(text, radix: 10) : nil
 }

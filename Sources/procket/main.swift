@@ -31,6 +31,7 @@ func serve(_ role: Role) -> CInt {
   do {
     let caller = try Caller()
     try Surroundings.settle()
+    try caller.checkOrigin(of: 0)
     let privileges = try role == .opener ? Privileges.reduced(to: caller) : Privileges.dropped(to: caller)
     if role == .opener || caller.isOutranked { try Surroundings.hide() }
     #if os(Linux)

@@ -112,7 +112,10 @@ class Opener:
         self.listener.bind(self.path)
         self.listener.listen(1)
         self.channel = None
-        self.process = subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+        self.process = self.start(**options)
+
+    def start(self, **options):
+        return subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
 
     def send(self, data):
         self.process.stdin.write(data)
@@ -330,6 +333,78 @@ def forged_sudo():
                     check("Uid:\t%s\t%s\t%s\t%s" % ((user,) * 4) in file.read(), user)
             process.stdin.close()
             check(process.wait(20) == status, user)
+
+
+class Prefixed(Opener):
+    """An opener that runs as root, started by USER through a prefix that sets these variables. What it reads from is USER's."""
+
+    def __init__(self, **variables):
+        self.environment = variables
+        os.seteuid(WHO.pw_uid)
+        super().__init__()
+
+    def start(self, **options):
+        # A pipe belongs to whoever makes it.
+        read, write = os.pipe()
+        os.seteuid(0)
+        process = subprocess.Popen([OPENER, "opener"], stdin=read, stdout=subprocess.PIPE, env=self.environment)
+        os.close(read)
+        process.stdin = os.fdopen(write, "wb")
+        return process
+
+
+def prefixes():
+    """Root's rights through doas, pkexec, su and others: the caller is still USER, or nobody is served."""
+    user = str(WHO.pw_uid)
+    path = DIRECTORY + "/roots"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(5)
+    for variables in [{"DOAS_USER": USER}, {"PKEXEC_UID": user}, {"SUDO_UID": user, "SUDO_GID": user},
+                      {"DOAS_USER": USER, "PKEXEC_UID": user}]:
+        opener = Prefixed(**variables)
+        check(opener.attach(path) == error("eacces"), variables)
+        opens_what_is_allowed(opener)
+        check(opener.status("Uid").split() == [user] * 4, variables)
+        check(opener.status("Gid").split() == [str(WHO.pw_gid)] * 4, variables)
+        check(opener.end() == 0)
+    daemon = pwd.getpwnam("daemon")
+    for variables in [
+            # su, and others that nobody knows.
+            {}, {"USER": "root", "LOGNAME": "root"},
+            # What a prefix passes on of the caller's own, beside what it sets.
+            {"DOAS_USER": USER, "SUDO_UID": "0", "SUDO_GID": "0"}, {"PKEXEC_UID": user, "DOAS_USER": "root"},
+            # Nobody set it but the caller.
+            {"SUDO_UID": "0", "SUDO_GID": "0"}, {"DOAS_USER": "root"}, {"PKEXEC_UID": "0"},
+            {"DOAS_USER": "daemon"}, {"SUDO_UID": str(daemon.pw_uid), "SUDO_GID": str(daemon.pw_gid)},
+            # No user.
+            {"DOAS_USER": "nobody-here"}, {"DOAS_USER": ""}, {"DOAS_USER": user}, {"PKEXEC_UID": "x"}, {"PKEXEC_UID": "+0"},
+            {"PKEXEC_UID": "4294967295"}, {"PKEXEC_UID": "3999999999"}]:
+        opener = Prefixed(**variables)
+        with contextlib.suppress(BrokenPipeError):
+            answer = opener.attach(path)
+            check(answer is None, variables, answer)
+        check(opener.process.wait(20) == 71, variables)
+    check(not select.select([listener], [], [], 0.5)[0], "connected to what only root can reach")
+    # Root's own opener serves root.
+    with subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}) as process:
+        process.stdin.write(frame(request("attach", binary(path.encode()), binary(SECRET), integer(0))))
+        process.stdin.flush()
+        channel, _ = listener.accept()
+        check(channel.recv(100) == SECRET)
+        process.stdin.close()
+
+
+def secret_of_another_length():
+    def attack():
+        opener = Opener()
+        for length in [0, 1, 31, 33, 256]:
+            answer = opener.ask("attach", binary(opener.path.encode()), binary(bytes(length)), integer(0))
+            check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x02"))), length, answer)
+        check(not select.select([opener.listener], [], [], 0.2)[0], "connected")
+        opens_what_is_allowed(opener)
+        opener.end()
+    as_user(attack)
 
 
 def unreadable_directory():
