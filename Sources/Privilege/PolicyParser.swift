@@ -40,8 +40,9 @@ extension Policy {
 }
 
 extension Wanted {
-  /// A request in the words of a policy, with one port, one name and so on: `udp 53 on eth0`.
-  public init(_ text: String) throws(PolicyError) {
+  /// Requests in the words of a policy, with one port, one name and so on: `udp 53 on eth0`. There are two where the words do not say
+  /// whether the socket is one of inet or of inet6.
+  public static func requests(_ text: String) throws(PolicyError) -> [Wanted] {
     guard text.utf8.allSatisfy({ (32...126).contains($0) }) else {
       throw PolicyError(line: 0, reason: "a character that is not ASCII")
     }
@@ -51,22 +52,24 @@ extension Wanted {
     guard interface.isLiteral, namespace.isLiteral else {
       throw words.error("a request names one thing, not a pattern")
     }
-    let socket: (family: CInt, type: CInt, protocol: CInt)?
+    let kinds: [SocketKind]
     var port: UInt16 = 0
     switch what {
-    case .device(let name) where name.isLiteral:
-      self = .device(name.text)
-      return
+    case .device(let name) where name.isLiteral: return [.device(name.text)]
     case .ports(let transport, let ranges) where ranges.count == 1 && ranges[0].count == 1:
       port = ranges[0].lowerBound
-      socket = transport.sockets.example
-    case .sockets(let pattern): socket = pattern.example
-    case .anything, .device, .ports: socket = nil
+      kinds = transport.sockets.examples
+    case .sockets(let pattern): kinds = pattern.examples
+    case .anything, .device, .ports: kinds = []
     }
-    guard let socket else { throw words.error("a request names one thing, not several") }
-    self = .socket(
-      family: socket.family, type: socket.type, protocol: socket.protocol, port: port, interface: interface.text,
-      namespace: namespace.text)
+    guard !kinds.isEmpty else { throw words.error("a request names one thing, not several") }
+    return kinds.map { .socket($0, port: port, interface: interface.text, namespace: namespace.text) }
+  }
+
+  /// The first of ``requests(_:)``.
+  init(_ text: String) throws(PolicyError) {
+    guard let first = try Wanted.requests(text).first else { throw PolicyError(line: 0, reason: "no request") }
+    self = first
   }
 }
 
@@ -125,16 +128,17 @@ private struct Words {
     if let transport = Transport(rawValue: word) { return .ports(transport, try ports()) }
     switch word {
     case "any": return .anything
-    case "icmp": return .sockets(SocketPattern(families: [AF_INET], types: [Wanted.raw], protocols: [1]))
-    case "icmp6": return .sockets(SocketPattern(families: [AF_INET6], types: [Wanted.raw], protocols: [58]))
+    case "icmp": return .sockets(SocketPattern(families: [AF_INET], types: [SocketKind.raw], protocols: [1]))
+    case "icmp6": return .sockets(SocketPattern(families: [AF_INET6], types: [SocketKind.raw], protocols: [58]))
     case "raw":
-      let numbers = try number(in: SocketPattern.protocols, "a protocol", most: CInt.max)
-      return .sockets(SocketPattern(families: [AF_INET, AF_INET6], types: [Wanted.raw], protocols: numbers))
+      let numbers = try number(in: SocketPattern.protocols, "a protocol", most: 0xff)
+      return .sockets(SocketPattern(families: [AF_INET, AF_INET6], types: [SocketKind.raw], protocols: numbers))
     case "packet":
       let types = try number(in: [], "an EtherType", most: 0xffff)?.map { CInt(UInt16($0).bigEndian) }
       return .sockets(
         SocketPattern(
-          families: [Wanted.packetFamily], types: [Wanted.raw, Sockets.datagram, Wanted.oldPacket], protocols: types))
+          families: [SocketKind.packetFamily], types: [SocketKind.raw, Sockets.datagram, SocketKind.oldPacket],
+          protocols: types))
     case "socket":
       return .sockets(try sockets())
     case "device":
@@ -145,18 +149,21 @@ private struct Words {
   }
 
   private mutating func sockets() throws(PolicyError) -> SocketPattern {
-    let family = try next("a family")
-    let families: [CInt]?
-    if family == "*" {
-      families = nil
-    } else if let number = Constants.family(family) ?? decimal(family), (0...0xffff).contains(number) {
-      families = [number]
+    let word = try next("a family")
+    let family: CInt?
+    if word == "*" {
+      family = nil
+    } else if let number = Constants.family(word) ?? decimal(word), (0...0xffff).contains(number) {
+      family = number
     } else {
-      throw error("not a family: \(family)")
+      throw error("not a family: \(word)")
     }
-    return SocketPattern(
-      families: families, types: try number(in: SocketPattern.types, "a type", most: 0x7ff),
-      protocols: try number(in: SocketPattern.protocols, "a protocol", most: CInt.max))
+    let type = try number(in: SocketPattern.types, "a type", most: 10)?.first
+    let number = try number(in: SocketPattern.protocols, "a protocol", most: CInt.max)?.first
+    guard let pattern = SocketPattern(family: family, type: type, number: number) else {
+      throw error("protocol \(number ?? 0) has more than one meaning for these sockets")
+    }
+    return pattern
   }
 
   /// A number, a name of one, or `*`: any.

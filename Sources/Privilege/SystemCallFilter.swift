@@ -15,8 +15,8 @@ public enum Role: String, CaseIterable, Sendable {
     public struct Call: Sendable {
       enum Condition: Sendable {
         case always
-        /// The lower half of an argument, counted from 0, is this.
-        case equals(UInt32)
+        /// The lower half of an argument, counted from 0, is one of these.
+        case oneOf([UInt32])
         /// None of these bits is set in it.
         case without(UInt32)
       }
@@ -76,10 +76,10 @@ public enum Role: String, CaseIterable, Sendable {
 
     private static let opening: [Call] =
       [
-        Call(SYS_setns, argument: 1, .equals(newNetwork)),
-        // if_nametoindex(3)
-        Call(SYS_ioctl, argument: 1, .equals(UInt32(SIOCGIFINDEX))),
-      ] + plain([SYS_openat2, SYS_capget, SYS_capset, SYS_getuid, SYS_geteuid])
+        Call(SYS_setns, argument: 1, .oneOf([newNetwork])),
+        // if_nametoindex(3), if_indextoname(3)
+        Call(SYS_ioctl, argument: 1, .oneOf([UInt32(SIOCGIFINDEX), UInt32(SIOCGIFNAME)])),
+      ] + plain([SYS_openat2, SYS_getsockname, SYS_capget, SYS_capset, SYS_getuid, SYS_geteuid])
 
     /// A worker makes any call on descriptors for its caller.
     private static let descriptors: [Call] =
@@ -94,7 +94,7 @@ public enum Role: String, CaseIterable, Sendable {
     private static let capturing: [Call] =
       [
         // Batches, to stdout alone.
-        Call(SYS_vmsplice, .equals(1))
+        Call(SYS_vmsplice, .oneOf([1]))
       ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg, SYS_ioctl, SYS_getsockname])
 
     // Calls that aarch64 never had.
@@ -135,8 +135,13 @@ public enum Role: String, CaseIterable, Sendable {
         switch call.condition {
         case .always:
           allowed = [finish(allow)]
-        case .equals(let value):
-          allowed = [load(argument(call.argument)), jump(equal, value, ifTrue: 0, ifFalse: 1), finish(allow), refuse]
+        case .oneOf(let values):
+          allowed =
+            [load(argument(call.argument))]
+            + values.indices.map { index in
+              let left = values.count - 1 - index
+              return jump(equal, values[index], ifTrue: UInt8(left), ifFalse: left == 0 ? 1 : 0)
+            } + [finish(allow), refuse]
         case .without(let bits):
           allowed = [load(argument(call.argument)), jump(anySet, bits, ifTrue: 1, ifFalse: 0), finish(allow), refuse]
         }

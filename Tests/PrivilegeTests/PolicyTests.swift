@@ -43,7 +43,14 @@ import Testing
     ("raw 1", "icmp", true), ("raw icmp", "raw 1", true), ("raw 2", "raw 1", false), ("raw *", "udp 5", false),
     ("packet *", "packet 0x0800", true), ("packet 2048", "packet 0x0800", true),
     ("packet 0x0806", "packet 0x0800", false),
-    ("packet *", "socket inet 10 8", false), ("socket inet stream *", "tcp 80", true),
+    ("packet *", "socket inet 10 8", true), ("socket inet 10 *", "packet 3", false),
+    ("socket inet stream *", "tcp 80", true),
+    ("socket inet stream 0", "tcp 80", true), ("socket inet stream 262", "tcp 80", true),
+    ("socket inet6 dgram 0", "udp 80", false),
+    ("tcp *", "socket inet stream 262", true), ("udp 0", "socket inet dgram 0", true),
+    ("socket inet seqpacket 0", "socket inet seqpacket sctp", true),
+    ("socket netlink dgram 15", "socket netlink raw 15", true), ("socket unix raw 1", "socket unix dgram 0", true),
+    ("socket * raw 15", "socket netlink dgram 15", true),
     ("socket inet raw *", "icmp", true), ("socket * * *", "packet 3", true),
     ("socket netlink * 0", "socket 16 raw 0", true),
     ("socket netlink * 0", "socket netlink dgram 15", false), ("socket packet raw *", "packet 3", true),
@@ -92,6 +99,12 @@ import Testing
     ("allow alice packet -1", "not an EtherType: -1"),
     ("allow alice socket nothing raw 0", "not a family: nothing"),
     ("allow alice socket inet raw", "a protocol is missing"),
+    ("allow alice raw 256", "not a protocol: 256"),
+    ("allow alice socket inet raw 262", "protocol 262 has more than one meaning for these sockets"),
+    ("allow alice socket packet raw 65536", "protocol 65536 has more than one meaning for these sockets"),
+    ("allow alice socket inet * 0", "protocol 0 has more than one meaning for these sockets"),
+    ("allow alice socket * stream 0", "protocol 0 has more than one meaning for these sockets"),
+    ("allow alice socket inet 11 0", "not a type: 11"),
     ("allow alice udp 53 on", "an interface is missing"),
     ("allow alice udp 53 in", "a namespace is missing"),
     ("allow alice udp 53 in /a on eth0", "not understood: on"),
@@ -120,7 +133,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "udp 1-2", "udp *", "any", "raw *", "packet *", "device net/*", "udp 53 on eth*", "socket inet * 0", "udp 53\n",
+    "udp 1-2", "udp *", "any", "raw *", "packet *", "device net/*", "udp 53 on eth*", "socket inet * 6", "udp 53\n",
   ])
   func notOneRequest(_ text: String) { #expect(throws: PolicyError.self) { try Wanted(text) } }
 
@@ -140,11 +153,77 @@ import Testing
     #expect(name(AF_INET, 2, 17) == "udp 53")
     #expect(name(AF_INET6, 2, 0) == "udp 53")
     #expect(name(AF_INET, 1, 0) == "tcp 53")
+    #expect(name(AF_INET6, 1, 262) == "tcp 53")
+    #expect(name(AF_NETLINK, 2, 15) == "socket 16 raw 15")
     #expect(name(AF_INET, 3, 1) == "icmp")
     #expect(name(AF_INET, 1, 132) == "socket 2 stream 132")
     // The kernel makes a packet socket of it.
     #expect(name(AF_INET, 10, CInt(UInt16(0x0800).bigEndian)) == "packet 0x800")
     #expect(name(AF_NETLINK, 3, 0) == "socket 16 raw 0")
+  }
+
+  /// What would not be done, or not as it is asked for.
+  @Test func whatCannotBeApplied() {
+    func check(_ change: (inout SocketRequest) -> Void) -> CInt? {
+      var request = SocketRequest(
+        family: AF_INET, type: 2, protocol: 17, address: [], port: 0, interface: "", namespace: "", backlog: nil)
+      change(&request)
+      do throws(Errno) {
+        try request.check()
+        return nil
+      } catch {
+        return error.rawValue
+      }
+    }
+    func packet(_ request: inout SocketRequest) {
+      request.family = AF_PACKET
+      request.type = 3
+      request.number = 8
+    }
+    #expect(check { $0.port = 53 } == nil)
+    #expect(check { $0.address = [127, 0, 0, 1] } == nil)
+    #expect(check { $0.address = [127, 0, 0] } == EINVAL)
+    #expect(check { $0.address = [UInt8](repeating: 0, count: 16) } == EINVAL)
+    #expect(check { $0.backlog = 5 } == EINVAL)
+    #expect(check { $0.interface = "eth0.1" } == nil)
+    #expect(check { $0.interface = "eth0:" } == EINVAL)
+    #expect(check { $0.interface = "a234567890123456" } == ENODEV)
+    #expect(check { $0.type = 11 } == EINVAL)
+    #expect(check { ($0.type, $0.number) = (3, 262) } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.port) = (3, 1, 53) } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.address) = (3, 1, [127, 0, 0, 1]) } == nil)
+    #expect(check { packet(&$0) } == nil)
+    #expect(
+      check {
+        packet(&$0)
+        $0.interface = "eth0"
+      } == nil)
+    #expect(
+      check {
+        packet(&$0)
+        $0.interface = "eth0:"
+      } == EINVAL)
+    #expect(
+      check {
+        packet(&$0)
+        $0.number = 8 + 65536
+      } == EINVAL)
+    #expect(
+      check {
+        packet(&$0)
+        $0.address = [1, 2, 3, 4]
+      } == EINVAL)
+    #expect(
+      check {
+        packet(&$0)
+        $0.port = 1
+      } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.interface) = (10, 8, "eth0") } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.address) = (10, 8, [108, 111, 0, 0]) } == EINVAL)
+    #expect(check { ($0.type, $0.number) = (10, 8 + 65536) } == EINVAL)
+    #expect(check { ($0.family, $0.number) = (AF_NETLINK, 0) } == nil)
+    #expect(check { ($0.family, $0.number, $0.interface) = (AF_NETLINK, 0, "eth0") } == EINVAL)
+    #expect(check { ($0.family, $0.number, $0.interface) = (AF_UNIX, 0, "eth0") } == EINVAL)
   }
 
   @Test func accounts() {

@@ -79,7 +79,8 @@
       #expect(run(.opener, SYS_setns, [5, 0x1000_0000]) == SystemCallFilter.missing)
       #expect(run(.opener, SYS_setns, [5, 0]) == SystemCallFilter.missing)
       #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFINDEX)]) == SystemCallFilter.allow)
-      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFNAME)]) == SystemCallFilter.missing)
+      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFNAME)]) == SystemCallFilter.allow)
+      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFADDR)]) == SystemCallFilter.missing)
       #expect(run(.opener, SYS_capset) == SystemCallFilter.allow)
       for number in [SYS_recvmsg, SYS_recvfrom, SYS_accept4, SYS_dup3, SYS_epoll_ctl] {
         #expect(run(.opener, number) == SystemCallFilter.missing)

@@ -298,6 +298,13 @@ explain(_Config) ->
         ?assertMatch({0, "device net/tun is allowed by line 4" ++ _}, Explain("0", ["device", "net/tun"])),
         ?assertEqual({2, "procket: no user nobody-here in /etc/passwd\n"}, Explain("nobody-here", ["udp", "53"])),
         ?assertEqual({2, "procket: not a thing to open: nothing\n"}, Explain(User, ["nothing"])),
+        %% The words do not say which.
+        procket_machine:policy(Machine, ["allow ", User, " socket inet6 raw 6\nallow * raw *\n"]),
+        ?assertEqual(
+            {0, lists:append(["inet: raw 6 is allowed by line 2 of /etc/procket/policy.conf: allow * raw *\n",
+                "inet6: raw 6 is allowed by line 1 of /etc/procket/policy.conf: allow ", User, " socket inet6 raw 6\n"])},
+            Explain(User, ["raw 6"])
+        ),
         ok = file:delete(Dir ++ "/etc/procket/policy.conf"),
         ?assertEqual({2, "procket: /etc/procket/policy.conf: cannot be read: enoent\n"}, Explain(User, ["udp", "53"]))
     end).

@@ -6,6 +6,7 @@ policy allows udp 53 and devices below race/. DIRECTORY belongs to root, DIRECTO
 import array
 import contextlib
 import errno
+import fcntl
 import os
 import pwd
 import random
@@ -152,7 +153,7 @@ class Opener:
     def descriptors(self, timeout=0.2):
         """All that have come over the channel so far."""
         found = []
-        while select.select([self.channel], [], [], timeout)[0]:
+        while select.select([self.channel], [], [], timeout if not found else 0)[0]:
             data, control, _, _ = self.channel.recvmsg(1, 4096)
             if not data:
                 break
@@ -188,7 +189,7 @@ def opens_what_is_allowed(opener):
     check(opener.ask("open", socket_request()) == OK, "udp 53")
     only_udp_53(opener.descriptors(), 1)
     check(opener.ask("open", socket_request(port=54)) == error("eacces"), "udp 54")
-    check(opener.ask("open", socket_request(17, 3, 8)) == error("eacces"), "packet")
+    check(opener.ask("open", socket_request(17, 3, 8, 0)) == error("eacces"), "packet")
     check(opener.ask("dev", binary(b"private")) == error("eacces"), "device")
 
 
@@ -351,6 +352,18 @@ class Prefixed(Opener):
         os.close(read)
         process.stdin = os.fdopen(write, "wb")
         return process
+
+
+class Started(Opener):
+    """An opener of USER, started and seen by root."""
+
+    def __init__(self):
+        os.seteuid(WHO.pw_uid)
+        super().__init__(preexec_fn=become_user)
+
+    def start(self, **options):
+        os.seteuid(0)
+        return super().start(**options)
 
 
 def prefixes():
@@ -755,7 +768,7 @@ def little_room():
                     continue
                 try:
                     opener.attach()
-                    for wanted in [socket_request(port=54), socket_request(17, 3, 8)]:
+                    for wanted in [socket_request(port=54), socket_request(17, 3, 8, 0)]:
                         check(opener.ask("open", wanted) != OK, limit, value)
                 except (AssertionError, BrokenPipeError, TypeError) as failure:
                     check("OK" not in str(failure))
@@ -817,7 +830,7 @@ def policy_saved():
         opener = Opener()
         opener.attach()
         opened = set()
-        forbidden = [("open", socket_request(port=54)), ("open", socket_request(17, 3, 8)), ("dev", binary(b"private"))]
+        forbidden = [("open", socket_request(port=54)), ("open", socket_request(17, 3, 8, 0)), ("dev", binary(b"private"))]
         for turn in range(30000):
             opened.add(opener.ask("open", socket_request()))
             for number in opener.descriptors(0):
@@ -833,6 +846,173 @@ def policy_saved():
         os.write(write, b"x")
         _, status = os.waitpid(child, 0)
     check(status == 0, "saves", status)
+
+
+def one_meaning():
+    """Whatever is opened, in whatever spelling it is asked for, is what the policy allows: looked at from outside."""
+    chance = random.Random(int(os.environ.get("SEED", "1")))
+    cases = int(os.environ.get("CASES", "10000"))
+    path = "/etc/procket/policy.conf"
+    for name in ["eth0", "mgmt0"]:
+        subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name + "p"], check=True)
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    subprocess.run(["ip", "link", "property", "add", "dev", "mgmt0", "altname", "another0"], check=True)
+    spaces = {}
+    for name in ["lab1", "lab2"]:
+        place = DIRECTORY + "/" + name
+        open(place, "w").close()
+        subprocess.run(["unshare", "--net", "mount", "--bind", "/proc/self/ns/net", place], check=True)
+        spaces[os.stat(place).st_ino] = place
+    os.symlink(DIRECTORY + "/lab1", DIRECTORY + "/link")
+    names = {"inet": 2, "inet6": 10, "netlink": 16, "packet": 17, "unix": 1}
+    types = {"stream": 1, "dgram": 2, "raw": 3, "seqpacket": 5}
+
+    def rule():
+        """A line as words: (allows, who, what, interface, namespace)."""
+        number = chance.choice
+        what = number([
+            "any", "icmp", "icmp6", "udp *", "tcp *", "udp 53", "tcp 80", "udp 0-1023", "tcp 1-79,81", "raw *", "raw 1", "raw 6", "raw 58",
+            "packet *", "packet 0x0800", "packet 3", "packet 0", "socket inet stream 0", "socket inet stream 262", "socket inet dgram 136",
+            "socket inet dgram 17", "socket netlink dgram *", "socket netlink raw 15", "socket netlink * 0", "socket unix * *",
+            "socket unix raw 1", "socket * raw *", "socket inet * *", "socket packet 10 *", "socket inet 10 *", "socket * dgram *"])
+        return (number([True, True, True, False]), number([USER, "*", "@" + USER, "daemon", "@daemon"]), what,
+                number(["", "", "*", "eth0", "mgmt0", "mgmt*", "another0", "lo", "?o"]),
+                number(["", "", "*", DIRECTORY + "/lab1", DIRECTORY + "/lab?", DIRECTORY + "/link"]))
+
+    def text(parts):
+        allows, who, what, interface, namespace = parts
+        return " ".join(["allow" if allows else "deny", who, what] + (["on", interface] if interface else [])
+                        + (["in", namespace] if namespace else []))
+
+    def like(pattern, name):
+        translated = "".join("[^/]*" if c == "*" else "[^/]" if c == "?" else re.escape(c) for c in pattern)
+        return pattern == "*" or re.fullmatch(translated, name) is not None
+
+    def same(family, kind, protocol):
+        """Kinds of sockets that the kernel makes of several numbers."""
+        if (family, kind) == (2, 10):
+            family = 17
+        if family in (2, 10):
+            protocol = {(1, 0): 6, (1, 262): 6, (2, 0): 17, (5, 0): 132}.get((kind, protocol), protocol)
+        if (family, kind) == (16, 2):
+            kind = 3
+        if (family, kind) == (1, 3):
+            kind = 2
+        if (family, protocol) == (1, 1):
+            protocol = 0
+        return family, kind, protocol
+
+    def concerns(what, seen):
+        family, kind, protocol = same(*seen[:3])
+        words = what.split()
+        if words[0] in ("udp", "tcp"):
+            ranges = [part.split("-") for part in words[1].replace("*", "0-65535").split(",")]
+            return (family in (2, 10) and (kind, protocol) == ((2, 17) if words[0] == "udp" else (1, 6))
+                    and any(int(part[0]) <= seen[3] <= int(part[-1]) for part in ranges))
+        if words[0] in ("icmp", "icmp6"):
+            return (family, kind, protocol) == ((2, 3, 1) if words[0] == "icmp" else (10, 3, 58))
+        if words[0] == "raw":
+            return family in (2, 10) and kind == 3 and words[1] in ("*", str(protocol))
+        if words[0] == "packet":
+            return family == 17 and kind in (2, 3, 10) and (words[1] == "*" or socket.htons(int(words[1], 0)) == protocol)
+        if words[0] == "socket":
+            wanted = [names.get(words[1], words[1]), types.get(words[2], words[2]), words[3]]
+            numbers = [None if word == "*" else int(word) for word in wanted]
+            if None not in numbers[:2]:
+                given = -1 if numbers[2] is None else numbers[2]
+                numbers = list(same(numbers[0], numbers[1], given))[:2] + [None if given == -1 else same(numbers[0], numbers[1], given)[2]]
+            return all(number in (None, value) for number, value in zip(numbers, (family, kind, protocol)))
+        return words[0] == "any"
+
+    def decision(rules, seen):
+        """The line that decides, and whether it allows."""
+        for line, (allows, who, what, interface, namespace) in enumerate(rules, 1):
+            if (who in (USER, "*", "@" + USER) and concerns(what, seen) and like(interface, seen[4]) and like(namespace, seen[5])):
+                return line, allows
+        return None, False
+
+    def look(number):
+        """What a descriptor is: family, type, protocol, port, interface, namespace."""
+        space = fcntl.ioctl(number, 0x894c)  # SIOCGSKNS
+        place = spaces.get(os.fstat(space).st_ino, "")
+        os.close(space)
+        with socket.socket(fileno=number) as got:
+            family, kind, protocol = [got.getsockopt(socket.SOL_SOCKET, option) for option in (39, 3, 38)]
+            port, interface = 0, ""
+            if family == 17:
+                interface, protocol, *_ = got.getsockname()
+                protocol = socket.htons(protocol)
+            elif family in (2, 10):
+                interface = got.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).split(b"\0")[0].decode()
+                port = got.getsockname()[1] if kind != 3 else 0
+            return family, kind, protocol, port, interface, place
+
+    def words_of(seen):
+        family, kind, protocol, port, interface, place = seen
+        family, kind, protocol = same(family, kind, protocol)
+        if family in (2, 10) and (kind, protocol) in ((1, 6), (2, 17)):
+            what = "%s %d" % ("tcp" if kind == 1 else "udp", port)
+        else:
+            what = "socket %d %d %d" % (family, kind, protocol)
+        return what + (" on " + interface if interface else "") + (" in " + place if place else "")
+
+    opened = refused = unclear = 0
+    explained = {}
+    while opened + refused + unclear < cases:
+        rules = [rule() for _ in range(chance.randrange(1, 5))]
+        if chance.randrange(5):
+            rules.append((True, "*", "any", chance.choice(["*"] * 5 + ["mgmt0", "another0", ""]), chance.choice(["*"] * 4 + [""])))
+        with open(path, "w") as file:
+            file.write("".join(text(parts) + "\n" for parts in rules))
+        explained.clear()
+        opener = Started()
+        opener.attach()
+        for _ in range(50):
+            family, kind, protocol, port = [chance.choice(numbers) for numbers in (
+                [2, 2, 2, 10, 16, 17, 1, 38], [1, 2, 3, 3, 5, 6, 10, 2 | 0x10, 3 | 0x400],
+                [0, 0, 1, 6, 17, 58, 132, 136, 255, 256, 262, 8, 8 + 65536, 0x0300, 0x0300 + 65536, 15, 32], [0, 0, 53, 80, 1024])]
+            if chance.randrange(5):
+                # What the kernel knows.
+                kind, protocol = chance.choice({
+                    2: [(1, 0), (1, 6), (1, 262), (2, 0), (2, 17), (3, 1), (3, 255), (2, 136), (10, 8)],
+                    10: [(1, 0), (1, 6), (1, 262), (2, 0), (2, 17), (3, 58), (3, 6)], 16: [(2, 0), (3, 0), (2, 15), (3, 15)],
+                    17: [(2, 8), (3, 8), (3, 0), (10, 0x0300)], 1: [(1, 0), (1, 1), (3, 0), (2, 1), (5, 0)]}.get(family, [(5, 0)]))
+            if family not in (2, 10) or kind in (3, 10):
+                port = chance.choice([0, 0, 0, 0, port])
+            interface = chance.choice([b"", b"", b"lo", b"eth0", b"mgmt0"] + [b"mgmt0:", b"mgmt0:1", b"another0", b"nosuch0", b"a" * 16]
+                                      * (chance.randrange(4) == 0)) if family in (2, 10, 17) or not chance.randrange(5) else b""
+            namespace = chance.choice([b""] * 8 + [(DIRECTORY + name).encode() for name in
+                                                   ["/lab1", "/lab1", "/lab2", "/link", "//lab1", "/./lab2", "/home/../lab1"]])
+            answer = opener.ask("open", socket_request(family, kind, protocol, port, interface, namespace,
+                                                       integer(5) if chance.randrange(8) == 0 else atom("undefined")))
+            case = (rules, family, kind, protocol, port, interface, namespace, answer)
+            if answer == OK:
+                [number] = opener.descriptors()
+                seen = look(number)
+                opened += 1
+                # A port of the kernel's choice was asked for as 0.
+                seen = seen[:3] + (port if port == 0 else seen[3],) + seen[4:]
+                check(seen[:1] == (17 if kind == 10 else family,) and seen[4] == interface.decode() and seen[3] == port, seen, case)
+                check(seen[5] == namespace.decode(), seen, case)
+                line, allows = decision(rules, seen)
+                check(allows, seen, line, case)
+                words = words_of(seen)
+                if words not in explained:
+                    explained[words] = subprocess.run([OPENER, "--explain", USER, words], capture_output=True, text=True).stdout
+                # One line, or one for each family.
+                lines = explained[words].splitlines()
+                said = lines[0] if len(lines) == 1 else [text for text in lines if text.startswith({2: "inet: ", 10: "inet6: "}[seen[0]])][0]
+                check("is allowed by line %d of" % line in said, explained[words], seen, case)
+            elif answer == error("eacces"):
+                # ping_group_range refuses these by itself.
+                pings = (family, kind, protocol) in ((2, 2, 1), (10, 2, 58))
+                check(pings or not decision(rules, (family, kind, protocol, port, interface.decode(), namespace.decode()))[1], case)
+                refused += 1
+            else:
+                unclear += 1
+        opener.end()
+    check(opened > cases // 20 and refused > cases // 20, opened, refused, unclear)
+    print(opened, "opened,", refused, "refused,", unclear, "failed")
 
 
 os.umask(0o022)
