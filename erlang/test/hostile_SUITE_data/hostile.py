@@ -603,7 +603,17 @@ def huge_terms():
                 opener.send(frame(request("part", integer(60000 * index), total, chunk, number=number)))
                 while select.select([opener.process.stdout], [], [], 0)[0]:
                     check(opener.receive() is not None, "ended")
-        check(opener.peak() < 200, opener.peak())
+        # Parts of parts, also to one that is not attached.
+        inner = b"\x83" + request("part", integer(0), integer(5), binary(b"12345"))
+        for _ in range(12):
+            inner = b"\x83" + request("part", integer(0), integer(len(inner)), binary(inner))
+        other = Opener()
+        for one in [opener, other]:
+            for _ in range(1000):
+                one.send(frame(inner[1:]))
+                check(one.receive() is not None, "ended")
+            check(one.peak() < 64, one.peak())
+        check(other.end() == 0)
         opener.end()
     as_user(attack)
 
