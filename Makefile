@@ -8,7 +8,9 @@ PORT_SOURCES := Package.swift $(shell find Sources -type f)
 # Where ei is, when it is not on the default paths.
 EI_FLAGS = $(shell scripts/ei-flags)
 SWIFT_FLAGS = $(EI_FLAGS)
-SWIFT_BUILD = swift build --quiet -c release --static-swift-stdlib $(SWIFT_FLAGS)
+# No library is looked for beside the program; all symbols are bound at the start, and their table is read-only from then on.
+LINK_FLAGS := --disable-local-rpath $(if $(filter Linux,$(shell uname -s)),-Xlinker -z -Xlinker now -Xlinker -s)
+SWIFT_BUILD = swift build --quiet -c release --static-swift-stdlib $(LINK_FLAGS) $(SWIFT_FLAGS)
 # The compiler of filter expressions is built where libpcap is, unless PROCKET_WITHOUT_PCAP says otherwise.
 HASH := \#
 FILTER := $(if $(PROCKET_WITHOUT_PCAP),,$(shell echo '$(HASH)include <pcap.h>' | cc -E - >/dev/null 2>&1 && echo priv/procket-filter))

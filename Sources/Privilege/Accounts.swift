@@ -26,9 +26,14 @@ public struct Accounts: Sendable {
     }
   }
 
+  /// What is written as a number and not as a name, as in sudoers(5): `#1001`.
+  static func number(_ word: String) -> UInt32? {
+    word.hasPrefix("#") ? decimal(word.dropFirst()) : nil
+  }
+
   /// A user by name or number, and the groups.
   public func identity(of user: String) -> (user: uid_t, groups: [gid_t])? {
-    (decimal(user) ?? self.user(named: user)).map { ($0, groups(of: $0)) }
+    (Self.number(user) ?? self.user(named: user)).map { ($0, groups(of: $0)) }
   }
 
   func user(named name: String) -> uid_t? { Self.entry(named: name, in: users).flatMap { Self.number($0, 2) } }

@@ -26,17 +26,41 @@ extension Policy {
     }
     var rules: [Rule] = []
     var number = 0
-    for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for line in lines {
       number += 1
-      let line = line.prefix { $0 != UInt8(ascii: "#") }
+      let line = Self.withoutComment(line)
       guard line.allSatisfy({ $0 == 9 || $0 == 13 || (32...126).contains($0) }) else {
         throw PolicyError(line: number, reason: "a character that is not ASCII")
       }
       var words = Words(line: number, line)
       if !words.isEmpty { rules.append(try words.rule(accounts)) }
     }
+    // It may go on: `tcp 80` of `tcp 8080`.
+    guard bytes.isEmpty || bytes.last == UInt8(ascii: "\n") else {
+      throw PolicyError(line: number, reason: "no newline at its end")
+    }
     self.rules = rules
   }
+
+  /// A comment starts with `#`, but where a digit is behind it that starts the second word: a user or, behind `@`, a group.
+  private static func withoutComment(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    var word = 0
+    var previous: UInt8 = 32
+    for index in line.indices {
+      let byte = line[index]
+      if isSpace(previous), !isSpace(byte) { word += 1 }
+      if byte == UInt8(ascii: "#") {
+        let starts = isSpace(previous) || previous == UInt8(ascii: "@")
+        let isNumber = line[(index + 1)...].first.map { (48...57).contains($0) } ?? false
+        guard word == 2, starts, isNumber else { return line[..<index] }
+      }
+      previous = byte
+    }
+    return line
+  }
+
+  fileprivate static func isSpace(_ byte: UInt8) -> Bool { byte == 32 || byte == 9 || byte == 13 }
 }
 
 extension Wanted {
@@ -81,7 +105,7 @@ private struct Words {
 
   init(line: Int, _ text: ArraySlice<UInt8>) {
     self.line = line
-    let words = text.split { $0 == 32 || $0 == 9 || $0 == 13 }.map { String(decoding: $0, as: UTF8.self) }
+    let words = text.split(whereSeparator: Policy.isSpace).map { String(decoding: $0, as: UTF8.self) }
     rest = words[...]
     self.text = words.joined(separator: " ")
   }
@@ -114,13 +138,20 @@ private struct Words {
     if word == "*" { return .everyone }
     if word.hasPrefix("@") {
       let name = String(word.dropFirst())
-      guard let group = decimal(name) ?? accounts.group(named: name) else {
-        throw error("no group \(name) in /etc/group")
+      guard let group = Accounts.number(name) ?? accounts.group(named: name) else {
+        throw error("no group \(name) in /etc/group\(Self.hint(name))")
       }
       return .group(group)
     }
-    guard let user = decimal(word) ?? accounts.user(named: word) else { throw error("no user \(word) in /etc/passwd") }
+    guard let user = Accounts.number(word) ?? accounts.user(named: word) else {
+      throw error("no user \(word) in /etc/passwd\(Self.hint(word))")
+    }
     return .user(user)
+  }
+
+  private static func hint(_ name: String) -> String {
+    let number: UInt32? = decimal(name)
+    return number == nil ? "" : "; its number is written #\(name)"
   }
 
   mutating func what() throws(PolicyError) -> Policy.What {
@@ -174,7 +205,7 @@ private struct Words {
     if word == "*" { return nil }
     let number =
       names.first { $0.name == word }?.number
-      ?? (word.hasPrefix("0x") ? CInt(word.dropFirst(2), radix: 16) : decimal(word))
+      ?? (word.hasPrefix("0x") ? hexadecimal(word.dropFirst(2)) : decimal(word))
     guard let number, (0...most).contains(number) else { throw error("not \(what): \(word)") }
     return [number]
   }
@@ -219,4 +250,9 @@ private struct Words {
 /// A number in digits alone.
 func decimal<I: FixedWidthInteger>(_ text: some StringProtocol) -> I? {
   text.utf8.allSatisfy { (48...57).contains($0) } ? I(text, radix: 10) : nil
+}
+
+/// The same of hexadecimal digits: no sign.
+private func hexadecimal(_ text: some StringProtocol) -> CInt? {
+  text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0 | 32) } ? CInt(text, radix: 16) : nil
 }

@@ -74,7 +74,9 @@ public struct SocketRequest {
     /// Where a policy allowed the name, it is the name of what is opened: no symbolic link leads elsewhere.
     private func openNamespace(straight: Bool) throws(Errno) -> Descriptor {
       guard straight else { return try Namespace.open(namespace) }
-      guard namespace.hasPrefix("/"), Names.isStraight(namespace.dropFirst()) else { throw Errno(rawValue: EINVAL) }
+      guard namespace.utf8.first == UInt8(ascii: "/"), Names.isStraight(namespace.utf8.dropFirst()) else {
+        throw Errno(rawValue: EINVAL)
+      }
       return try Namespace.open(namespace, straight: true)
     }
   #endif

@@ -5,10 +5,14 @@ import Testing
 
 @Suite struct PolicyTests {
   private static let accounts = Accounts(
-    users: Array("root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/:\nbob:x:1001:1001::/:\nbroken\n::7:7\n".utf8),
-    groups: Array("root:x:0:\nalice:x:1000:\nweb:x:33:alice,carol\nweber:x:34:bob\nnonsense\n".utf8))
+    users: Array(
+      "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/:\nbob:x:1001:1001::/:\n4000:x:1000:33::/:\nbroken\n::7:7\n"
+        .utf8),
+    groups: Array("root:x:0:\nalice:x:1000:\n4001:x:33:\nweb:x:33:alice,carol\nweber:x:34:bob\nnonsense\n".utf8))
 
-  private func policy(_ text: String) throws -> Policy { try Policy(Array(text.utf8), accounts: Self.accounts) }
+  private func policy(_ text: String) throws -> Policy {
+    try Policy(Array((text.isEmpty || text.hasSuffix("\n") ? text : text + "\n").utf8), accounts: Self.accounts)
+  }
 
   /// The line that decides about a request, negative where it denies; 0 where none does.
   private func decision(_ text: String, _ request: String, user: uid_t = 1000, groups: [gid_t] = [1000, 33]) throws
@@ -73,8 +77,9 @@ import Testing
   }
 
   @Test(arguments: [
-    ("alice", true), ("1000", true), ("@web", true), ("@33", true), ("@1000", true), ("*", true),
-    ("bob", false), ("1001", false), ("@weber", false), ("@34", false), ("root", false),
+    ("alice", true), ("#1000", true), ("@web", true), ("@#33", true), ("@#1000", true), ("*", true),
+    ("bob", false), ("#1001", false), ("@weber", false), ("@#34", false), ("4000", true), ("@4001", true),
+    ("#4711", false), ("root", false),
   ]) func who(_ who: String, _ included: Bool) throws {
     #expect(try decision("allow \(who) any", "udp 1") == (included ? 1 : 0))
   }
@@ -86,6 +91,13 @@ import Testing
     ("allow nobody-here any", "no user nobody-here in /etc/passwd"),
     ("allow @nobodies any", "no group nobodies in /etc/group"),
     ("allow broken any", "no user broken in /etc/passwd"),
+    ("allow 1000 any", "no user 1000 in /etc/passwd; its number is written #1000"),
+    ("allow @33 any", "no group 33 in /etc/group; its number is written #33"),
+    ("allow # any", "a user or @group is missing"),
+    ("allow #12x any", "no user #12x in /etc/passwd"),
+    ("allow alice packet 0x+800", "not an EtherType: 0x+800"),
+    ("allow alice packet 0x-8", "not an EtherType: 0x-8"),
+    ("allow alice packet 0x", "not an EtherType: 0x"),
     ("allow alice anything", "not a thing to open: anything"),
     ("allow alice udp", "a port is missing"),
     ("allow alice udp 65536", "not a port or a range of ports: 65536"),
@@ -114,7 +126,7 @@ import Testing
     ("allow alice any\u{0}", "a character that is not ASCII"),
   ]) func errors(_ line: String, _ reason: String) throws {
     let expected = PolicyError(line: 3, reason: reason)
-    #expect(throws: expected) { try policy("# one\nallow alice udp 53\n\(line)\nallow alice any") }
+    #expect(throws: expected) { try policy("# one\nallow alice udp 53\n\(line)\nallow alice any\n") }
   }
 
   /// Sockets and network devices, for everyone.
@@ -125,6 +137,24 @@ import Testing
     ("socket 38 seqpacket 0", false),
   ]) func builtIn(_ request: String, _ allowed: Bool) throws {
     #expect((Policy.builtIn.rule(about: try Wanted(request), user: 4711, groups: [])?.allows ?? false) == allowed)
+  }
+
+  /// A policy that was cut does not end where a line ends.
+  @Test func unfinished() throws {
+    #expect(throws: PolicyError(line: 2, reason: "no newline at its end")) {
+      try Policy(Array("allow alice udp 53\nallow alice tcp 80".utf8), accounts: Self.accounts)
+    }
+    #expect(throws: PolicyError(line: 1, reason: "no newline at its end")) {
+      try Policy(Array("# nothing".utf8), accounts: Self.accounts)
+    }
+    #expect(try Policy([], accounts: Self.accounts).rules.isEmpty)
+  }
+
+  /// A number is no comment.
+  @Test func comments() throws {
+    #expect(try decision("allow #1000 udp 53 #1 first", "udp 53") == 1)
+    #expect(try decision("allow @#33 udp 53#1", "udp 53") == 1)
+    #expect(try decision("#1 comment\n # 2\nallow alice udp 53", "udp 53") == 3)
   }
 
   @Test func tooLong() {
@@ -237,7 +267,8 @@ import Testing
     #expect(accounts.groups(of: 1001) == [1001, 34])
     #expect(accounts.groups(of: 5) == [])
     #expect(accounts.identity(of: "alice")?.user == 1000)
-    #expect(accounts.identity(of: "4711")?.user == 4711)
+    #expect(accounts.identity(of: "#4711")?.user == 4711)
+    #expect(accounts.identity(of: "4711") == nil)
   }
 
   /// Against every way to split the name, for all short patterns and names.

@@ -5,7 +5,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [setuid, setuid_without_a_group, capabilities, prefix, replaces, nothing_to_remove, needs_root].
+    [setuid, setuid_without_a_group, capabilities, prefix, replaces, old_files, linked, nothing_to_remove, needs_root].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -19,7 +19,7 @@ end_per_suite(_Config) ->
 init_per_testcase(Case, Config) ->
     Dir = string:trim(procket_test:sh_ok("mktemp -d -p /var/tmp")),
     Dirs = [{destdir, Dir}, {installed, Dir ++ "/usr/local/lib/procket/procket"} | Config],
-    case lists:member(Case, [capabilities]) of
+    case lists:member(Case, [capabilities, old_files]) of
         true -> procket_test:need("setcap", Dirs);
         false -> Dirs
     end.
@@ -79,6 +79,40 @@ replaces(Config) ->
     ?assertEqual({ok, ["procket"]}, file:list_dir(filename:dirname(Path))),
     {0, Removed} = make("uninstall", "", Config),
     says(Removed, ["stays:     .*/etc/procket\n"]).
+
+%% A link to a file that was replaced or removed has nothing of its rights.
+old_files(Config) ->
+    Path = proplists:get_value(installed, Config),
+    Link = proplists:get_value(destdir, Config) ++ "/link",
+    [
+        begin
+            {0, _} = make(Install, "GROUP=daemon", Config),
+            _ = procket_test:sh_ok(["rm -f ", Link, " && ln ", Path, " ", Link]),
+            {0, _} = make(Next, "GROUP=daemon", Config),
+            ?assertEqual({8#600, 0, 0}, mode(Link)),
+            ?assertEqual("", procket_test:sh_ok(["getcap ", Link]))
+        end
+     || Install <- ["install-setuid", "install-caps"], Next <- ["install-setuid", "install-caps", "uninstall"]
+    ].
+
+%% Full RELRO, no symbols, and no directory that the user might write to is searched for libraries.
+linked(Config) ->
+    case procket_test:need("readelf", Config) of
+        {skip, Reason} ->
+            {comment, Reason};
+        _ ->
+            Programs = [procket:progname() | [Filter || Filter <- [procket:progname() ++ "-filter"], filelib:is_file(Filter)]],
+            [
+                begin
+                    Dynamic = procket_test:sh_ok(["readelf -dlW ", Program]),
+                    ?assertEqual(nomatch, re:run(Dynamic, "RUNPATH|RPATH")),
+                    ?assertMatch({match, _}, re:run(Dynamic, "GNU_RELRO")),
+                    ?assertMatch({match, _}, re:run(Dynamic, "BIND_NOW|NOW")),
+                    ?assertEqual(nomatch, re:run(procket_test:sh_ok(["readelf -SW ", Program]), "\\.symtab|\\.debug"))
+                end
+             || Program <- Programs
+            ]
+    end.
 
 nothing_to_remove(Config) ->
     {0, Output} = make("uninstall", "", Config),

@@ -295,7 +295,7 @@ explain(_Config) ->
         ?assertEqual(
             {1, "udp 54 is refused by line 1 of /etc/procket/policy.conf: deny " ++ User ++ " udp 54\n"}, Explain(User, ["udp 54"])),
         ?assertEqual({1, "tcp 80 on eth0 is refused: no line of /etc/procket/policy.conf allows it\n"}, Explain(User, ["tcp 80 on eth0"])),
-        ?assertMatch({0, "device net/tun is allowed by line 4" ++ _}, Explain("0", ["device", "net/tun"])),
+        ?assertMatch({0, "device net/tun is allowed by line 4" ++ _}, Explain("#0", ["device", "net/tun"])),
         ?assertEqual({2, "procket: no user nobody-here in /etc/passwd\n"}, Explain("nobody-here", ["udp", "53"])),
         ?assertEqual({2, "procket: not a thing to open: nothing\n"}, Explain(User, ["nothing"])),
         %% The words do not say which.
@@ -329,7 +329,7 @@ documented(_Config) ->
     [Session] = [Block || <<"$ procket --explain", _/binary>> = Block <- Blocks],
     procket_machine:with(fun(#{lib := Lib} = Machine) ->
         _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
-        procket_machine:policy(Machine, Example),
+        procket_machine:policy(Machine, [Example, "\n"]),
         ?assertMatch({0, "/etc/procket/policy.conf: 9 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket/policy.conf"])),
         [
             begin

@@ -636,7 +636,7 @@ def other_commands():
             check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), name, answer)
         for wrong in [socket_request(port=-1), socket_request(port=65536), socket_request(family=-1), socket_request(kind=0x800),
                       socket_request(kind=-1), socket_request(protocol=-1), socket_request(backlog=integer(-1)),
-                      socket_request(interface=b"a/b"), socket_request(interface=b"a\0"), socket_request(namespace=b"/a\0b"),
+                      socket_request(interface=b"a/b"), socket_request(interface=b"a\0"), socket_request(namespace=b"/a\0b"), socket_request(namespace=b"/\xff"),
                       socket_request(namespace=b"/" + b"a" * 5000), tuple_(), integer(1), tuple_(*[integer(1)] * 9)]:
             answer = opener.ask("open", wrong)
             check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), wrong[:40], answer)
