@@ -129,7 +129,7 @@ static int open_without_links(int directory, const char *path, int flags, uint64
 }
 
 int procket_open_beneath(int directory, const char *path, int flags) {
-  return open_without_links(directory, path, flags, RESOLVE_BENEATH);
+  return open_without_links(directory, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
 }
 
 int procket_open_straight(const char *path, int flags) { return open_without_links(AT_FDCWD, path, flags, 0); }

@@ -21,6 +21,7 @@ func confine() throws(Errno) {
   try Surroundings.settle()
   try Surroundings.hide()
   try Surroundings.becomeNobody()
+  try Surroundings.forgetCapabilities()
   alarm(8)
   for (resource, most) in [(RLIMIT_CPU, 5), (RLIMIT_AS, 512 << 20)] {
     var limit = rlimit(rlim_cur: rlim_t(most), rlim_max: rlim_t(most))

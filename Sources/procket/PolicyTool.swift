@@ -16,9 +16,6 @@ enum PolicyTool {
     }
   }
 
-  /// Prints the policy of a machine that has none.
-  static func printBuiltIn() { put(Policy.builtInText, on: 1) }
-
   /// Says which line of the policy decides about a request of a user; the exit status: 1 where it is refused, 2 where that cannot be said.
   static func explain(
     _ user: String, _ request: String, with privileges: borrowing Privileges

@@ -52,12 +52,19 @@ func serve(_ role: Role) -> CInt {
   }
 }
 
-/// Runs what is for use by hand, with the rights of who started it and no others.
+/// Runs what is for use by hand, with the rights of who started it and no others. To print may wait as long as the reader likes.
 func run(_ tool: (borrowing Privileges) -> CInt) -> CInt {
   do {
     return tool(try Privileges.dropped(to: try Caller()))
   } catch {
     return 71
+  }
+}
+
+func run(printing text: String, on fd: CInt, status: CInt) -> CInt {
+  run { _ in
+    put(text, on: fd)
+    return status
   }
 }
 
@@ -71,19 +78,14 @@ switch arguments.first {
 case "worker" where arguments.count == 1: exit(serve(.worker))
 case "opener" where arguments.count == 1: exit(serve(.opener))
 case "capture" where arguments.count == 1: exit(serve(.capture))
-case "--version" where arguments.count == 1: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
-case "--help" where arguments.count == 1: put(usage, on: 1)
+case "--version" where arguments.count == 1:
+  exit(run(printing: "procket \(version), protocol \(Commands.protocolVersion)\n", on: 1, status: 0))
+case "--help" where arguments.count == 1: exit(run(printing: usage, on: 1, status: 0))
 case "--check-policy" where arguments.count == 2:
   exit(run { PolicyTool.check(arguments[2], with: $0) })
 case "--explain" where arguments.count == 1:
-  exit(
-    run { _ in
-      PolicyTool.printBuiltIn()
-      return 0
-    })
+  exit(run(printing: Policy.builtInText, on: 1, status: 0))
 case "--explain" where arguments.count >= 3:
   exit(run { PolicyTool.explain(arguments[2], arguments[3...].joined(separator: " "), with: $0) })
-default:
-  put(usage, on: 2)
-  exit(64)
+default: exit(run(printing: usage, on: 2, status: 64))
 }

@@ -89,6 +89,36 @@
       #expect(run(.worker, SYS_capset) == SystemCallFilter.missing)
     }
 
+    @Test func anOpenerOpensNoFileForWriting() {
+      #expect(run(.opener, SYS_openat, [0, 0, UInt64(O_RDONLY | O_CLOEXEC | O_DIRECTORY)]) == SystemCallFilter.allow)
+      for flags in [O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, 0o20_200_000] {
+        #expect(run(.opener, SYS_openat, [0, 0, UInt64(flags)]) == SystemCallFilter.missing)
+      }
+    }
+
+    @Test(arguments: Role.allCases) func controlsNoSignals(_ role: Role) {
+      for command in [F_GETFL, F_SETFL, F_SETFD] {
+        #expect(run(role, SYS_fcntl, [3, UInt64(command)]) == SystemCallFilter.allow)
+      }
+      for command in [F_SETOWN, 10, 15, F_SETLK, F_DUPFD] {
+        #expect(run(role, SYS_fcntl, [3, UInt64(command)]) == SystemCallFilter.missing)
+      }
+    }
+
+    @Test func noCallThatTheRoleDoesNotMake() {
+      for number in [
+        SYS_getpeername, SYS_shutdown, SYS_kcmp, SYS_memfd_create, SYS_ftruncate, SYS_pread64, SYS_pwrite64, SYS_preadv,
+        SYS_pwritev, SYS_lseek, SYS_dup, SYS_eventfd2,
+      ] {
+        for role in Role.allCases { #expect(run(role, number) == SystemCallFilter.missing) }
+      }
+      for number in [SYS_openat, SYS_socket, SYS_connect, SYS_listen, SYS_socketpair] {
+        #expect(run(.capture, number) == SystemCallFilter.missing)
+      }
+      #expect(run(.capture, SYS_ioctl, [3, 0x5401]) == SystemCallFilter.missing)
+      #expect(run(.capture, SYS_ioctl, [3, UInt64(SIOCGIFINDEX)]) == SystemCallFilter.allow)
+    }
+
     @Test func aCaptureSharesMemoryWithItsReaderAlone() {
       #expect(run(.capture, SYS_vmsplice, [1, 0, 1, 0]) == SystemCallFilter.allow)
       #expect(run(.capture, SYS_vmsplice, [4, 0, 1, 0]) == SystemCallFilter.missing)

@@ -97,7 +97,7 @@ role(Pid) ->
     {ok, Line} = file:read_file("/proc/" ++ Pid ++ "/cmdline"),
     case lists:reverse(binary:split(Line, <<0>>, [global, trim])) of
         [<<"opener">>, <<"-n">> | _] -> [];
-        [Role, Path | _] when Role =:= <<"opener">>; Role =:= <<"worker">> ->
+        [Role, Path | _] when Role =:= <<"opener">>; Role =:= <<"worker">>; Role =:= <<"capture">> ->
             %% sudo has the same words behind it.
             {ok, Exe} = file:read_link("/proc/" ++ Pid ++ "/exe"),
             [{binary_to_atom(Role), Pid} || filename:basename(Exe) =:= filename:basename(binary_to_list(Path))];

@@ -550,6 +550,56 @@ def device_race():
     as_user(attack)
 
 
+def other_file_system():
+    """What is mounted below /dev, such as /dev/shm, is no device, and whether there is something is not told."""
+    os.mkdir("/dev/race")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/dev/race"], check=True)
+    os.mknod("/dev/race/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mkdir("/dev/race/secret", 0o700)
+    open("/dev/race/secret/there", "w").close()
+
+    def attack():
+        opener = Opener()
+        opener.attach()
+        for name in [b"race/null", b"race/secret/there", b"race/secret/missing", b"race/missing"]:
+            answer = opener.ask("dev", binary(name))
+            check(answer == error("exdev" if name.count(b"/") == 1 else "eacces"), name, answer)
+        check(opener.end() == 0)
+    as_user(attack)
+
+
+def nobody_reads_what_is_printed():
+    """A full pipe keeps a process that prints: one with no rights."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    for arguments in [["--help"], ["--version"], ["--explain"], ["--explain", "root", "udp 53"], ["--check-policy", "/nothing"], [], ["nothing"],
+                      ["opener", "x"]]:
+        process = subprocess.Popen([OPENER] + arguments, stdout=write, stderr=write, preexec_fn=become_user)
+        try:
+            deadline = time.monotonic() + 20
+            waits = None
+            while time.monotonic() < deadline:
+                with open("/proc/%d/status" % process.pid) as file:
+                    status = file.read()
+                with open("/proc/%d/comm" % process.pid) as file:
+                    name = file.read().strip()
+                waits = re.search(r"^State:\s*(.)", status, re.M).group(1) == "S" and name != "python3"
+                user = re.search(r"^Uid:\s*(.*)$", status, re.M).group(1).split()
+                held = [int(re.search(r"^Cap%s:\s*(.*)$" % kind, status, re.M).group(1), 16) for kind in ("Prm", "Eff")]
+                if waits and user == [str(WHO.pw_uid)] * 4 and held == [0, 0]:
+                    break
+                check(process.poll() is None, "ended", arguments)
+                time.sleep(0.01)
+            else:
+                raise AssertionError((arguments, status))
+        finally:
+            process.kill()
+            process.wait()
+
+
 def random_frames():
     def attack():
         chance = random.Random(4711)
