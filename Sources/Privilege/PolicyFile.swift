@@ -23,9 +23,9 @@ extension Policy {
   /// and this process has not seen one before, the built-in policy counts.
   public static func inForce(with privileges: borrowing Privileges) throws(PolicyError) -> InForce {
     guard let bytes = try contents(with: privileges) else {
-      return InForce(policy: builtIn, accounts: try Accounts.ofThisSystem(), isBuiltIn: true)
+      return InForce(policy: builtIn, accounts: try privileges.history.accounts(), isBuiltIn: true)
     }
-    let accounts = try Accounts.ofThisSystem()
+    let accounts = try privileges.history.accounts()
     return InForce(policy: try Policy(bytes, accounts: accounts), accounts: accounts, isBuiltIn: false)
   }
 
@@ -97,6 +97,19 @@ extension Policy {
 final class PolicyHistory {
   /// Whether there was one: from then on its absence is no leave to open anything.
   var hadPolicy = false
+  private var known: (users: FileState, groups: FileState, accounts: Accounts)?
+
+  /// The accounts of this system, read again where their files have changed.
+  func accounts() throws(PolicyError) -> Accounts {
+    let files = (users: FileState("/etc/passwd"), groups: FileState("/etc/group"))
+    if let known, known.users == files.users, known.groups == files.groups { return known.accounts }
+    let accounts = try Accounts.ofThisSystem()
+    known = nil
+    if let users = files.users, let groups = files.groups, users.isSettled, groups.isSettled {
+      known = (users, groups, accounts)
+    }
+    return accounts
+  }
 }
 
 extension Privileges {
