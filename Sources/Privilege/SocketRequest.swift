@@ -28,10 +28,11 @@ public struct SocketRequest {
 
   var kind: SocketKind { SocketKind(family, type, number) }
 
-  /// Throws where something is asked for that would not be done, or not as it is asked for.
+  /// Throws where something is asked for that would not be done, or not as it is asked for. A backlog is a hint, and passed over for
+  /// sockets that do not listen.
   func check() throws(Errno) {
     let addressed = kind.isInternet ? [0, family == AF_INET ? 4 : 16] : [0]
-    guard kind.isWhole, addressed.contains(address.count), port == 0 || kind.hasPorts, backlog == nil || kind.listens
+    guard kind.isWhole, addressed.contains(address.count), port == 0 || kind.hasPorts
     else { throw Errno(rawValue: EINVAL) }
     if interface.isEmpty { return }
     // SIOCGIFINDEX stops at a colon: eth0:1 would be eth0.
@@ -100,7 +101,7 @@ public struct SocketRequest {
         throw Errno(rawValue: EINVAL)
       }
     #endif
-    if let backlog { try Sockets.listen(fd, backlog: backlog) }
+    if let backlog, kind.listens { try Sockets.listen(fd, backlog: backlog) }
     return socket
   }
 

@@ -214,7 +214,7 @@ import Testing
     #expect(check { $0.address = [127, 0, 0, 1] } == nil)
     #expect(check { $0.address = [127, 0, 0] } == EINVAL)
     #expect(check { $0.address = [UInt8](repeating: 0, count: 16) } == EINVAL)
-    #expect(check { $0.backlog = 5 } == EINVAL)
+    #expect(check { $0.backlog = 5 } == nil)
     #expect(check { $0.interface = "eth0.1" } == nil)
     #expect(check { $0.interface = "eth0:" } == EINVAL)
     #expect(check { $0.interface = "a234567890123456" } == ENODEV)
