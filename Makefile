@@ -8,12 +8,14 @@ PORT_SOURCES := Package.swift $(shell find Sources -type f)
 # Where ei is, when it is not on the default paths.
 EI_FLAGS = $(shell scripts/ei-flags)
 SWIFT_FLAGS = $(EI_FLAGS)
+# No library is looked for beside the program; all symbols are bound at the start, and their table is read-only from then on.
+LINK_FLAGS := --disable-local-rpath $(if $(filter Linux,$(shell uname -s)),-Xlinker -z -Xlinker now -Xlinker -s)
 # The compiler of filter expressions is built where libpcap is, unless PROCKET_WITHOUT_PCAP says otherwise. A target that installs
 # packages finds it afterwards: so the variable goes to each run of Swift, and not to every process.
 HASH := \#
 FILTER = $(if $(PROCKET_WITHOUT_PCAP),,$(shell echo '$(HASH)include <pcap.h>' | cc -E - >/dev/null 2>&1 && echo priv/procket-filter))
 SWIFT = $(if $(FILTER),,PROCKET_WITHOUT_PCAP=1 )swift
-SWIFT_BUILD = $(SWIFT) build --quiet -c release --static-swift-stdlib $(SWIFT_FLAGS)
+SWIFT_BUILD = $(SWIFT) build --quiet -c release --static-swift-stdlib $(LINK_FLAGS) $(SWIFT_FLAGS)
 # Debian's Swift has no library of Testing's for Foundation, which the generated runner of the tests imports; none of them needs it.
 SWIFT_TEST = $(SWIFT) test -Xswiftc -Xfrontend -Xswiftc -disable-cross-import-overlays $(SWIFT_FLAGS)
 

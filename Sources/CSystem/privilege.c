@@ -79,6 +79,12 @@ int procket_undumpable(void) {
 #endif
 }
 
+int procket_limit(rlim_t files) {
+  struct rlimit open_files = {files, files};
+  struct rlimit none = {0, 0};
+  return setrlimit(RLIMIT_NOFILE, &open_files) != 0 ? -1 : setrlimit(RLIMIT_NPROC, &none);
+}
+
 int procket_reset_signals(void) {
   sigset_t none;
   if (sigemptyset(&none) != 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0) return -1;
@@ -119,6 +125,64 @@ int procket_bound_capabilities(void) {
     if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0) return errno == EINVAL || errno == EPERM ? 0 : -1;
   }
   return 0;
+}
+
+// Of linux/landlock.h, which not every system's headers have; the numbers of the calls are the same everywhere.
+enum {
+  landlock_create_ruleset = 444,
+  landlock_add_rule = 445,
+  landlock_restrict_self = 446,
+  landlock_version = 1,
+  landlock_path_beneath = 1,
+  // EXECUTE, WRITE_FILE, and all that remove or make a file; later versions: REFER, TRUNCATE.
+  landlock_write_file = 1 << 1,
+  landlock_files = 1 | landlock_write_file | 0x1ff0,
+  landlock_refer = 1 << 13,
+  landlock_truncate = 1 << 14,
+  landlock_connect_tcp = 1 << 1,
+  // Abstract Unix sockets, signals.
+  landlock_scopes = 3,
+};
+
+int procket_landlock_version(void) { return (int)syscall(landlock_create_ruleset, NULL, 0, landlock_version); }
+
+static int landlock_ruleset(void) {
+  int version = procket_landlock_version();
+  if (version < 0) return -1;
+  struct {
+    uint64_t files;
+    uint64_t network;
+    uint64_t scopes;
+  } handled = {landlock_files, 0, 0};
+  size_t size = sizeof handled.files;
+  if (version >= 2) handled.files |= landlock_refer;
+  if (version >= 3) handled.files |= landlock_truncate;
+  if (version >= 4) {
+    handled.network = landlock_connect_tcp;
+    size += sizeof handled.network;
+  }
+  if (version >= 6) {
+    handled.scopes = landlock_scopes;
+    size += sizeof handled.scopes;
+  }
+  return (int)syscall(landlock_create_ruleset, &handled, size, 0);
+}
+
+int procket_write_only_below(const char *directory) {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
+  int ruleset = landlock_ruleset();
+  if (ruleset < 0) return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -1;
+  struct {
+    uint64_t allowed;
+    int32_t directory;
+  } __attribute__((packed)) beneath = {landlock_write_file, open(directory, O_PATH | O_CLOEXEC)};
+  int result = beneath.directory < 0 ? -1 : (int)syscall(landlock_add_rule, ruleset, landlock_path_beneath, &beneath, 0);
+  if (result == 0) result = (int)syscall(landlock_restrict_self, ruleset, 0);
+  int failure = errno;
+  if (beneath.directory >= 0) close(beneath.directory);
+  close(ruleset);
+  errno = failure;
+  return result;
 }
 
 int procket_filter_system_calls(const struct sock_filter *filter, unsigned short length) {

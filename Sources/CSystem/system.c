@@ -22,6 +22,8 @@ int procket_ioctl(int fd, unsigned long request, void *argument) { return ioctl(
 
 int procket_open(const char *path, int flags) { return open(path, flags); }
 
+int procket_open_in(int directory, const char *name, int flags) { return openat(directory, name, flags); }
+
 #ifdef __linux__
 _Static_assert(procket_set_pipe_size == F_SETPIPE_SZ && procket_get_pipe_size == F_GETPIPE_SZ, "fcntl.h");
 
@@ -129,7 +131,7 @@ static int open_without_links(int directory, const char *path, int flags, uint64
 }
 
 int procket_open_beneath(int directory, const char *path, int flags) {
-  return open_without_links(directory, path, flags, RESOLVE_BENEATH);
+  return open_without_links(directory, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
 }
 
 int procket_open_straight(const char *path, int flags) { return open_without_links(AT_FDCWD, path, flags, 0); }

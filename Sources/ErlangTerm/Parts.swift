@@ -4,7 +4,7 @@ public enum Parts {
   public static let longestTerm = 1 << 24
   /// The most that is assembled at once.
   public static let mostAssemblies = 64
-  public static let mostBytes = 64 << 20
+  public static let mostBytes = 24 << 20
 
   public enum Failure: Error, Equatable {
     /// Not the part that has to come next; this is where that one starts.
@@ -83,6 +83,8 @@ public struct PartAssembler<Kept> {
     } else {
       guard assemblies.count < Parts.mostAssemblies, self.total + Int(total) <= Parts.mostBytes else { throw .noRoom }
       assembly = Assembly(total: Int(total), kept: kept(), bytes: [])
+      // Memory that is not written to is none. Growing would copy, and double what there is.
+      assembly.bytes.reserveCapacity(assembly.total)
     }
     assembly.bytes.append(contentsOf: chunk)
     if assembly.bytes.count == assembly.total { return (assembly.bytes, assembly.kept) }

@@ -26,9 +26,14 @@ public struct Accounts: Sendable {
     }
   }
 
+  /// What is written as a number and not as a name, as in sudoers(5): `#1001`.
+  static func number(_ word: String) -> UInt32? {
+    word.hasPrefix("#") ? decimal(word.dropFirst()) : nil
+  }
+
   /// A user by name or number, and the groups.
   public func identity(of user: String) -> (user: uid_t, groups: [gid_t])? {
-    (UInt32(user) ?? self.user(named: user)).map { ($0, groups(of: $0)) }
+    (Self.number(user) ?? self.user(named: user)).map { ($0, groups(of: $0)) }
   }
 
   func user(named name: String) -> uid_t? { Self.entry(named: name, in: users).flatMap { Self.number($0, 2) } }
@@ -46,11 +51,16 @@ public struct Accounts: Sendable {
     return nil
   }
 
+  /// The group of a user in `/etc/passwd`.
+  func primaryGroup(of user: uid_t) -> gid_t? {
+    name(of: user).flatMap { Self.entry(named: $0, in: users) }.flatMap { Self.number($0, 3) }
+  }
+
   /// All groups of a user, the one of `/etc/passwd` too.
   func groups(of user: uid_t) -> [gid_t] {
     guard let name = name(of: user) else { return [] }
     var all: [gid_t] = []
-    if let primary = Self.entry(named: name, in: users).flatMap({ Self.number($0, 3) }) { all.append(primary) }
+    if let primary = primaryGroup(of: user) { all.append(primary) }
     for line in groups {
       let fields = Self.fields(line)
       guard fields.count >= 4, let number = Self.number(fields, 2) else { continue }
@@ -75,6 +85,6 @@ public struct Accounts: Sendable {
 
   private static func number(_ fields: [ArraySlice<UInt8>], _ index: Int) -> UInt32? {
     guard index < fields.count else { return nil }
-    return UInt32(String(decoding: fields[index], as: UTF8.self))
+    return decimal(String(decoding: fields[index], as: UTF8.self))
   }
 }

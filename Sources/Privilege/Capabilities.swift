@@ -36,7 +36,23 @@
       try valueOrErrno { procket_set_capabilities(&sets) }
     }
   }
+
+  extension Surroundings {
+    /// Empties all sets of capabilities, for good, and ends with `eperm` where one stays. The bounding set stays where it cannot be
+    /// emptied: it bounds nothing but an execve(2) that the filter kills.
+    public static func forgetCapabilities() throws(Errno) {
+      try valueOrErrno { procket_bound_capabilities() }
+      try Capabilities.set(permitted: [], effective: [])
+      var sets = procket_capabilities()
+      try valueOrErrno { procket_get_capabilities(&sets) }
+      guard sets.permitted | sets.effective | sets.inheritable == 0 else { throw Errno(rawValue: EPERM) }
+    }
+  }
 #else
+  extension Surroundings {
+    public static func forgetCapabilities() throws(Errno) {}
+  }
+
   /// Elsewhere there is only all or nothing: each of these stands for it.
   public struct Capabilities: OptionSet, Sendable {
     public let rawValue: UInt64

@@ -10,7 +10,7 @@ public enum Device {
   /// Letters, digits and `. _ - : @ /`. One name for one device: no `..`, no `.`, no empty part.
   public static func isValid(_ name: String) -> Bool {
     name.utf8.count <= longestName && name.utf8.allSatisfy { Names.isAllowed($0, besides: "._-:@/") }
-      && Names.isStraight(name[...])
+      && Names.isStraight(name.utf8)
   }
 
   /// Opens the device in a network namespace, or the first of its numbered ones that is not busy. A TUN device is one of the
@@ -87,9 +87,11 @@ enum Names {
     }
   }
 
-  /// A path with no part that is empty, `.` or `..`.
-  static func isStraight(_ path: Substring) -> Bool {
-    path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { !["", ".", ".."].contains($0) }
+  /// A path with no part that is empty, `.` or `..`. In bytes: a `/` with an accent behind it is a `/` for the kernel.
+  static func isStraight(_ path: some Collection<UInt8>) -> Bool {
+    path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy { part in
+      !part.isEmpty && !(part.count <= 2 && part.allSatisfy { $0 == UInt8(ascii: ".") })
+    }
   }
 }
 

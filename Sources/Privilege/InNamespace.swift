@@ -9,7 +9,9 @@ extension Privileges {
   ) throws(Errno) -> Descriptor {
     if path.isEmpty { return try open() }
     #if os(Linux)
-      if straight, !(path.hasPrefix("/") && Names.isStraight(path.dropFirst())) { throw Errno(rawValue: EINVAL) }
+      if straight, !(path.utf8.first == UInt8(ascii: "/") && Names.isStraight(path.utf8.dropFirst())) {
+        throw Errno(rawValue: EINVAL)
+      }
       // Opened with the caller's rights: what the caller may not read, it may not name.
       let there = try Namespace.open(path, straight: straight)
       let here = try raised(.netAdmin) { () throws(Errno) in try Namespace.ownNetwork() }

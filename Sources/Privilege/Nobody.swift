@@ -11,7 +11,7 @@ extension Surroundings {
   public static func becomeNobody() throws(Errno) {
     guard geteuid() == 0 || getuid() == 0 else { return }
     #if os(Linux)
-      guard try hasNobody() else { return try forgetCapabilities() }
+      guard try hasNobody() else { return try forgetRoot() }
     #endif
     try valueOrErrno { setgroups(0, nil) }
     try valueOrErrno { procket_become(nobody, nobody) }
@@ -32,17 +32,15 @@ extension Surroundings {
       }
     }
 
-    /// Nor do they come back by execve(2), since the bounding set is empty.
-    private static func forgetCapabilities() throws(Errno) {
+    /// Nor do the capabilities come back by execve(2), since the bounding set is empty.
+    private static func forgetRoot() throws(Errno) {
       do throws(Errno) {
         try valueOrErrno { setgroups(0, nil) }
       } catch {
         // Who made the namespace may not drop them: setgroups is denied there.
         guard error.rawValue == EPERM else { throw error }
       }
-      try valueOrErrno { procket_bound_capabilities() }
-      try Capabilities.set(permitted: [], effective: [])
-      guard try Capabilities.permitted().isEmpty else { throw Errno(rawValue: EPERM) }
+      try forgetCapabilities()
     }
   #endif
 }

@@ -40,10 +40,9 @@ extension Policy.Rule {
     switch (what, wanted) {
     case (.anything, _): return true
     case (.device(let pattern), .device(let name, _)): return pattern.matches(name)
-    case (.sockets(let pattern), .socket(let family, let type, let number, _, _, _)):
-      return pattern.matches(family, type, number)
-    case (.ports(let transport, let ranges), .socket(let family, let type, let number, let port, _, _)):
-      return transport.sockets.matches(family, type, number) && ranges.contains { $0.contains(port) }
+    case (.sockets(let pattern), .socket(let kind, _, _, _)): return pattern.matches(kind)
+    case (.ports(let transport, let ranges), .socket(let kind, let port, _, _)):
+      return transport.sockets.matches(kind) && ranges.contains { $0.contains(port) }
     case (.device, .socket), (.sockets, .device), (.ports, .device): return false
     }
   }

@@ -2,72 +2,132 @@ import CSystem
 import SystemCalls
 
 extension Policy {
-  /// Where the policy of a machine stands.
-  public static let path = "/etc/procket.conf"
+  /// Where the policy of a machine stands. It has a directory of its own: where the file is missing for a moment, as an editor saves it,
+  /// the directory says that there is one.
+  public static let path = directory + "/" + name
+  private static let directory = "/etc/procket"
+  private static let name = "policy.conf"
+  /// Where earlier versions looked for it.
+  private static let formerPath = "/etc/procket.conf"
 
-  /// The policy that is in force and the accounts that it names; nil where there is none. It is root's, and nobody else may write to it.
-  public static func inForce(
-    with privileges: borrowing Privileges
-  ) throws(PolicyError) -> (policy: Policy, accounts: Accounts)? {
-    let bytes: [UInt8]
-    let fault: String?
+  /// A policy, the accounts that it names, and whether it is the one for machines that have none.
+  public struct InForce {
+    public let policy: Policy
+    public let accounts: Accounts
+    public let isBuiltIn: Bool
+
+    public var source: String { isBuiltIn ? "the built-in default" : Policy.path }
+  }
+
+  /// The policy that is in force. The file and its directory are root's, and nobody else may write to them. Where there is no directory,
+  /// and this process has not seen one before, the built-in policy counts.
+  public static func inForce(with privileges: borrowing Privileges) throws(PolicyError) -> InForce {
+    guard let bytes = try contents(with: privileges) else {
+      return InForce(policy: builtIn, accounts: try privileges.history.accounts(), isBuiltIn: true)
+    }
+    let accounts = try privileges.history.accounts()
+    return InForce(policy: try Policy(bytes, accounts: accounts), accounts: accounts, isBuiltIn: false)
+  }
+
+  /// The bytes of the file; nil where this machine has no policy.
+  private static func contents(with privileges: borrowing Privileges) throws(PolicyError) -> [UInt8]? {
+    let fault: String
     do throws(Errno) {
-      let file = try privileges.raised(.dacOverride) { () throws(Errno) in try open(path) }
-      fault = try Self.fault(of: file)
-      bytes = try Files.contents(of: file, atMost: longest + 1)
+      guard let directory = try openDirectory() else {
+        if !privileges.history.hadPolicy, try !Files.exists(formerPath) { return nil }
+        throw Errno(rawValue: ENOENT)
+      }
+      privileges.history.hadPolicy = true
+      let number = directory.number
+      if let its = try Self.fault(of: number, format: S_IFDIR) {
+        fault = "its directory \(its)"
+      } else {
+        let file = try privileges.raised(.dacOverride) { () throws(Errno) in
+          try Files.open(name, in: number, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        }
+        guard let its = try Self.fault(of: file.number, format: S_IFREG) else {
+          return try Files.contents(of: file, atMost: longest + 1)
+        }
+        fault = its
+      }
+    } catch {
+      throw unreadable(error)
+    }
+    throw PolicyError(line: 0, reason: fault)
+  }
+
+  /// Nil where it is missing. To open it takes no right to read it.
+  private static func openDirectory() throws(Errno) -> Descriptor? {
+    do {
+      return try Files.open(directory, flags: Files.pathOnly | O_NOFOLLOW)
     } catch {
       if error.rawValue == ENOENT { return nil }
-      throw PolicyError(
-        line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)")
+      throw error
     }
-    if let fault { throw PolicyError(line: 0, reason: fault) }
-    let accounts = try Accounts.ofThisSystem()
-    return (try Policy(bytes, accounts: accounts), accounts)
   }
 
   /// Any file as a policy, whoever it belongs to.
   public static func read(_ name: String) throws(PolicyError) -> Policy {
     let bytes: [UInt8]
     do throws(Errno) {
-      bytes = try Files.contents(of: try open(name), atMost: longest + 1)
+      let file = try Files.open(name, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+      bytes = try Files.contents(of: file, atMost: longest + 1)
     } catch {
-      throw PolicyError(line: 0, reason: "cannot be read: \(error.name)")
+      throw unreadable(error)
     }
     return try Policy(bytes, accounts: try Accounts.ofThisSystem())
   }
 
-  private static func open(_ name: String) throws(Errno) -> Descriptor {
-    try Files.open(name, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  private static func unreadable(_ error: Errno) -> PolicyError {
+    PolicyError(line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)")
   }
 
-  /// Why a file is not to be trusted, or nil.
-  private static func fault(of file: borrowing Descriptor) throws(Errno) -> String? {
+  /// Why a file or a directory is not to be trusted, or nil.
+  private static func fault(of number: CInt, format: mode_t) throws(Errno) -> String? {
     var information = stat()
-    let number = file.number
     try valueOrErrno { fstat(number, &information) }
-    if information.st_mode & S_IFMT != S_IFREG { return "is not a file" }
+    if information.st_mode & S_IFMT != format { return "is not a \(format == S_IFDIR ? "directory" : "file")" }
     if information.st_uid != 0 { return "does not belong to root" }
     if information.st_mode & 0o022 != 0 { return "can be written by others than root" }
     return nil
   }
 }
 
+/// What an opener remembers of the policy.
+final class PolicyHistory {
+  /// Whether there was one: from then on its absence is no leave to open anything.
+  var hadPolicy = false
+  private var known: (users: FileState, groups: FileState, accounts: Accounts)?
+
+  /// The accounts of this system, read again where their files have changed.
+  func accounts() throws(PolicyError) -> Accounts {
+    let files = (users: FileState("/etc/passwd"), groups: FileState("/etc/group"))
+    if let known, known.users == files.users, known.groups == files.groups { return known.accounts }
+    let accounts = try Accounts.ofThisSystem()
+    known = nil
+    if let users = files.users, let groups = files.groups, users.isSettled, groups.isSettled {
+      known = (users, groups, accounts)
+    }
+    return accounts
+  }
+}
+
 extension Privileges {
   /// Throws `eacces` where the policy does not allow a request of the caller, and writes a line to the log. The policy is asked where
-  /// this process has rights that its caller has not. Whether there is one is returned.
+  /// this process has rights that its caller has not. Whether it is one of this machine is returned.
   borrowing func permit(_ wanted: Wanted) throws(Errno) -> Bool {
     guard caller.isOutranked else { return false }
     var name: String?
     let refusal: String
     do throws(PolicyError) {
-      guard let (policy, accounts) = try Policy.inForce(with: self) else { return false }
-      name = accounts.name(of: caller.user)
-      let groups = caller.groups ?? accounts.groups(of: caller.user) + [caller.group]
-      if let rule = policy.rule(about: wanted, user: caller.user, groups: groups) {
-        if rule.allows { return true }
-        refusal = "line \(rule.line) of \(Policy.path) denies it"
+      let inForce = try Policy.inForce(with: self)
+      name = inForce.accounts.name(of: caller.user)
+      let groups = caller.groups ?? inForce.accounts.groups(of: caller.user) + [caller.group]
+      if let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups) {
+        if rule.allows { return !inForce.isBuiltIn }
+        refusal = "line \(rule.line) of \(inForce.source) denies it"
       } else {
-        refusal = "no line of \(Policy.path) allows it"
+        refusal = "no line of \(inForce.source) allows it"
       }
     } catch {
       refusal = "\(Policy.path): \(error)"

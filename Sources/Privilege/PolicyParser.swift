@@ -26,22 +26,47 @@ extension Policy {
     }
     var rules: [Rule] = []
     var number = 0
-    for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for line in lines {
       number += 1
-      let line = line.prefix { $0 != UInt8(ascii: "#") }
+      let line = Self.withoutComment(line)
       guard line.allSatisfy({ $0 == 9 || $0 == 13 || (32...126).contains($0) }) else {
         throw PolicyError(line: number, reason: "a character that is not ASCII")
       }
       var words = Words(line: number, line)
       if !words.isEmpty { rules.append(try words.rule(accounts)) }
     }
+    // It may go on: `tcp 80` of `tcp 8080`.
+    guard bytes.isEmpty || bytes.last == UInt8(ascii: "\n") else {
+      throw PolicyError(line: number, reason: "no newline at its end")
+    }
     self.rules = rules
   }
+
+  /// A comment starts with `#`, but where a digit is behind it that starts the second word: a user or, behind `@`, a group.
+  private static func withoutComment(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    var word = 0
+    var previous: UInt8 = 32
+    for index in line.indices {
+      let byte = line[index]
+      if isSpace(previous), !isSpace(byte) { word += 1 }
+      if byte == UInt8(ascii: "#") {
+        let starts = isSpace(previous) || previous == UInt8(ascii: "@")
+        let isNumber = line[(index + 1)...].first.map { (48...57).contains($0) } ?? false
+        guard word == 2, starts, isNumber else { return line[..<index] }
+      }
+      previous = byte
+    }
+    return line
+  }
+
+  fileprivate static func isSpace(_ byte: UInt8) -> Bool { byte == 32 || byte == 9 || byte == 13 }
 }
 
 extension Wanted {
-  /// A request in the words of a policy, with one port, one name and so on: `udp 53 on eth0`.
-  public init(_ text: String) throws(PolicyError) {
+  /// Requests in the words of a policy, with one port, one name and so on: `udp 53 on eth0`. There are two where the words do not say
+  /// whether the socket is one of inet or of inet6.
+  public static func requests(_ text: String) throws(PolicyError) -> [Wanted] {
     guard text.utf8.allSatisfy({ (32...126).contains($0) }) else {
       throw PolicyError(line: 0, reason: "a character that is not ASCII")
     }
@@ -51,22 +76,24 @@ extension Wanted {
     guard interface.isLiteral, namespace.isLiteral else {
       throw words.error("a request names one thing, not a pattern")
     }
-    let socket: (family: CInt, type: CInt, protocol: CInt)?
+    let kinds: [SocketKind]
     var port: UInt16 = 0
     switch what {
-    case .device(let name) where name.isLiteral:
-      self = .device(name.text, namespace: namespace.text)
-      return
+    case .device(let name) where name.isLiteral: return [.device(name.text, namespace: namespace.text)]
     case .ports(let transport, let ranges) where ranges.count == 1 && ranges[0].count == 1:
       port = ranges[0].lowerBound
-      socket = transport.sockets.example
-    case .sockets(let pattern): socket = pattern.example
-    case .anything, .device, .ports: socket = nil
+      kinds = transport.sockets.examples
+    case .sockets(let pattern): kinds = pattern.examples
+    case .anything, .device, .ports: kinds = []
     }
-    guard let socket else { throw words.error("a request names one thing, not several") }
-    self = .socket(
-      family: socket.family, type: socket.type, protocol: socket.protocol, port: port, interface: interface.text,
-      namespace: namespace.text)
+    guard !kinds.isEmpty else { throw words.error("a request names one thing, not several") }
+    return kinds.map { .socket($0, port: port, interface: interface.text, namespace: namespace.text) }
+  }
+
+  /// The first of ``requests(_:)``.
+  init(_ text: String) throws(PolicyError) {
+    guard let first = try Wanted.requests(text).first else { throw PolicyError(line: 0, reason: "no request") }
+    self = first
   }
 }
 
@@ -78,7 +105,7 @@ private struct Words {
 
   init(line: Int, _ text: ArraySlice<UInt8>) {
     self.line = line
-    let words = text.split { $0 == 32 || $0 == 9 || $0 == 13 }.map { String(decoding: $0, as: UTF8.self) }
+    let words = text.split(whereSeparator: Policy.isSpace).map { String(decoding: $0, as: UTF8.self) }
     rest = words[...]
     self.text = words.joined(separator: " ")
   }
@@ -111,13 +138,20 @@ private struct Words {
     if word == "*" { return .everyone }
     if word.hasPrefix("@") {
       let name = String(word.dropFirst())
-      guard let group = decimal(name) ?? accounts.group(named: name) else {
-        throw error("no group \(name) in /etc/group")
+      guard let group = Accounts.number(name) ?? accounts.group(named: name) else {
+        throw error("no group \(name) in /etc/group\(Self.hint(name))")
       }
       return .group(group)
     }
-    guard let user = decimal(word) ?? accounts.user(named: word) else { throw error("no user \(word) in /etc/passwd") }
+    guard let user = Accounts.number(word) ?? accounts.user(named: word) else {
+      throw error("no user \(word) in /etc/passwd\(Self.hint(word))")
+    }
     return .user(user)
+  }
+
+  private static func hint(_ name: String) -> String {
+    let number: UInt32? = decimal(name)
+    return number == nil ? "" : "; its number is written #\(name)"
   }
 
   mutating func what() throws(PolicyError) -> Policy.What {
@@ -125,16 +159,17 @@ private struct Words {
     if let transport = Transport(rawValue: word) { return .ports(transport, try ports()) }
     switch word {
     case "any": return .anything
-    case "icmp": return .sockets(SocketPattern(families: [AF_INET], types: [Wanted.raw], protocols: [1]))
-    case "icmp6": return .sockets(SocketPattern(families: [AF_INET6], types: [Wanted.raw], protocols: [58]))
+    case "icmp": return .sockets(SocketPattern(families: [AF_INET], types: [SocketKind.raw], protocols: [1]))
+    case "icmp6": return .sockets(SocketPattern(families: [AF_INET6], types: [SocketKind.raw], protocols: [58]))
     case "raw":
-      let numbers = try number(in: SocketPattern.protocols, "a protocol", most: CInt.max)
-      return .sockets(SocketPattern(families: [AF_INET, AF_INET6], types: [Wanted.raw], protocols: numbers))
+      let numbers = try number(in: SocketPattern.protocols, "a protocol", most: 0xff)
+      return .sockets(SocketPattern(families: [AF_INET, AF_INET6], types: [SocketKind.raw], protocols: numbers))
     case "packet":
       let types = try number(in: [], "an EtherType", most: 0xffff)?.map { CInt(UInt16($0).bigEndian) }
       return .sockets(
         SocketPattern(
-          families: [Wanted.packetFamily], types: [Wanted.raw, Sockets.datagram, Wanted.oldPacket], protocols: types))
+          families: [SocketKind.packetFamily], types: [SocketKind.raw, Sockets.datagram, SocketKind.oldPacket],
+          protocols: types))
     case "socket":
       return .sockets(try sockets())
     case "device":
@@ -145,18 +180,21 @@ private struct Words {
   }
 
   private mutating func sockets() throws(PolicyError) -> SocketPattern {
-    let family = try next("a family")
-    let families: [CInt]?
-    if family == "*" {
-      families = nil
-    } else if let number = Constants.family(family) ?? decimal(family), (0...0xffff).contains(number) {
-      families = [number]
+    let word = try next("a family")
+    let family: CInt?
+    if word == "*" {
+      family = nil
+    } else if let number = Constants.family(word) ?? decimal(word), (0...0xffff).contains(number) {
+      family = number
     } else {
-      throw error("not a family: \(family)")
+      throw error("not a family: \(word)")
     }
-    return SocketPattern(
-      families: families, types: try number(in: SocketPattern.types, "a type", most: 0x7ff),
-      protocols: try number(in: SocketPattern.protocols, "a protocol", most: CInt.max))
+    let type = try number(in: SocketPattern.types, "a type", most: 10)?.first
+    let number = try number(in: SocketPattern.protocols, "a protocol", most: CInt.max)?.first
+    guard let pattern = SocketPattern(family: family, type: type, number: number) else {
+      throw error("protocol \(number ?? 0) has more than one meaning for these sockets")
+    }
+    return pattern
   }
 
   /// A number, a name of one, or `*`: any.
@@ -167,7 +205,7 @@ private struct Words {
     if word == "*" { return nil }
     let number =
       names.first { $0.name == word }?.number
-      ?? (word.hasPrefix("0x") ? CInt(word.dropFirst(2), radix: 16) : decimal(word))
+      ?? (word.hasPrefix("0x") ? hexadecimal(word.dropFirst(2)) : decimal(word))
     guard let number, (0...most).contains(number) else { throw error("not \(what): \(word)") }
     return [number]
   }
@@ -208,6 +246,11 @@ private struct Words {
 }
 
 /// A number in digits alone.
-private func decimal<I: FixedWidthInteger>(_ text: some StringProtocol) -> I? {
+func decimal<I: FixedWidthInteger>(_ text: some StringProtocol) -> I? {
   text.utf8.allSatisfy { (48...57).contains($0) } ? I(text, radix: 10) : nil
+}
+
+/// The same of hexadecimal digits: no sign.
+private func hexadecimal(_ text: some StringProtocol) -> CInt? {
+  text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0 | 32) } ? CInt(text, radix: 16) : nil
 }

@@ -7,6 +7,7 @@ import SystemCalls
 /// setuid for another user than root, or setgid, gives nothing there.
 public struct Privileges: ~Copyable {
   public let caller: Caller
+  let history = PolicyHistory()
   #if os(Linux)
     private let held: Capabilities
   #else

@@ -26,6 +26,23 @@ public struct SocketRequest {
     self.backlog = backlog
   }
 
+  var kind: SocketKind { SocketKind(family, type, number) }
+
+  /// Throws where something is asked for that would not be done, or not as it is asked for. A backlog is a hint, and passed over for
+  /// sockets that do not listen.
+  func check() throws(Errno) {
+    let addressed = kind.isInternet ? [0, family == AF_INET ? 4 : 16] : [0]
+    guard kind.isWhole, addressed.contains(address.count), port == 0 || kind.hasPorts
+    else { throw Errno(rawValue: EINVAL) }
+    if interface.isEmpty { return }
+    // SIOCGIFINDEX stops at a colon: eth0:1 would be eth0.
+    guard kind.isInternet || kind.isPacket && type != SocketKind.oldPacket, !interface.utf8.contains(UInt8(ascii: ":"))
+    else { throw Errno(rawValue: EINVAL) }
+    #if os(Linux)
+      guard interface.utf8.count < IFNAMSIZ else { throw Errno(rawValue: ENODEV) }
+    #endif
+  }
+
   /// Letters, digits and `. _ - : @`, or empty.
   public static func isInterface(_ name: String) -> Bool {
     name.utf8.allSatisfy { Names.isAllowed($0, besides: "._-:@") }
@@ -33,6 +50,7 @@ public struct SocketRequest {
 
   /// Opens the socket, in its namespace, and binds it.
   public func open(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
+    try check()
     let isGoverned = try privileges.permit(Wanted(self))
     return try privileges.inside(namespace, straight: isGoverned) { () throws(Errno) in
       try openHere(with: privileges)
@@ -46,17 +64,21 @@ public struct SocketRequest {
       try Sockets.socket(family: family, type: type, protocol: number)
     }
     let fd = socket.number
-    if isInternet, !interface.isEmpty || type == Sockets.stream { try prepare(fd, with: privileges) }
+    if kind.isInternet, !interface.isEmpty || type == Sockets.stream { try prepare(fd, with: privileges) }
     if !address.isEmpty {
       try privileges.raised(.netBindService) { () throws(Errno) in
         try address.withBytes { (bytes) throws(Errno) in try Sockets.bind(fd, to: bytes) }
       }
     }
-    if let backlog, type == Sockets.stream, isInternet { try Sockets.listen(fd, backlog: backlog) }
+    #if os(Linux)
+      if privileges.caller.isOutranked, !interface.isEmpty, try boundInterface(fd) != interface {
+        // An interface has other names beside the one that was asked for.
+        throw Errno(rawValue: EINVAL)
+      }
+    #endif
+    if let backlog, kind.listens { try Sockets.listen(fd, backlog: backlog) }
     return socket
   }
-
-  private var isInternet: Bool { family == AF_INET || family == AF_INET6 }
 
   /// What is set before the socket is bound.
   private func prepare(_ fd: CInt, with privileges: borrowing Privileges) throws(Errno) {
@@ -68,7 +90,6 @@ public struct SocketRequest {
     }
     if !interface.isEmpty {
       #if os(Linux)
-        guard interface.utf8.count < IFNAMSIZ else { throw Errno(rawValue: ENODEV) }
         let name = Array(interface.utf8) + [0]
         try privileges.raised(.netRaw) { () throws(Errno) in
           try name.withBytes { (bytes) throws(Errno) in
@@ -83,19 +104,14 @@ public struct SocketRequest {
 
   /// What the socket is bound to; empty where it is not. A raw socket has an address, and no port.
   func socketAddress() throws(Errno) -> [UInt8] {
-    let hasPort = type == Sockets.stream || type == Sockets.datagram
-    let binds = isInternet && (hasPort || type == Wanted.raw && !address.isEmpty)
-    let port = hasPort ? port : 0
     switch family {
-    case AF_INET where binds:
-      guard address.isEmpty || address.count == 4 else { throw Errno(rawValue: EINVAL) }
+    case AF_INET where kind.hasPorts || !address.isEmpty:
       var socket = sockaddr_in()
       socket.sin_family = sa_family_t(AF_INET)
       socket.sin_port = port.bigEndian
       withUnsafeMutableBytes(of: &socket.sin_addr) { $0.copyBytes(from: address) }
       return withUnsafeBytes(of: socket) { [UInt8]($0) }
-    case AF_INET6 where binds:
-      guard address.isEmpty || address.count == 16 else { throw Errno(rawValue: EINVAL) }
+    case AF_INET6 where kind.hasPorts || !address.isEmpty:
       var socket = sockaddr_in6()
       socket.sin6_family = sa_family_t(AF_INET6)
       socket.sin6_port = port.bigEndian
@@ -105,7 +121,6 @@ public struct SocketRequest {
       #if os(Linux)
         if family == AF_PACKET, !interface.isEmpty { return try packetAddress() }
       #endif
-      guard address.isEmpty || isInternet else { throw Errno(rawValue: EINVAL) }
       return []
     }
   }
@@ -120,6 +135,27 @@ public struct SocketRequest {
       socket.sll_protocol = UInt16(truncatingIfNeeded: number)
       socket.sll_ifindex = CInt(bitPattern: index)
       return withUnsafeBytes(of: socket) { [UInt8]($0) }
+    }
+
+    /// The name of the interface that the socket is bound to.
+    private func boundInterface(_ fd: CInt) throws(Errno) -> String {
+      let name = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(IFNAMSIZ), alignment: 1)
+      defer { name.deallocate() }
+      name.initializeMemory(as: UInt8.self, repeating: 0)
+      if family == AF_PACKET {
+        var address = sockaddr_ll()
+        var length = socklen_t(MemoryLayout<sockaddr_ll>.size)
+        let result = withUnsafeMutablePointer(to: &address) { pointer in
+          getsockname(fd, UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), &length)
+        }
+        try valueOrErrno { result }
+        let found = if_indextoname(
+          UInt32(bitPattern: address.sll_ifindex), name.baseAddress?.assumingMemoryBound(to: CChar.self))
+        guard found != nil else { throw .current }
+      } else {
+        _ = try Sockets.option(fd, level: SOL_SOCKET, name: SO_BINDTODEVICE, into: name)
+      }
+      return String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
     }
   #endif
 }

@@ -16,4 +16,9 @@ public enum Surroundings {
 
   /// No memory that others could read, nor a core dump.
   public static func hide() throws(Errno) { try valueOrErrno { procket_undumpable() } }
+
+  /// Bounds what this process may have open, and lets it start no other.
+  public static func limit(openFiles: Int) throws(Errno) {
+    try valueOrErrno { procket_limit(rlim_t(openFiles)) }
+  }
 }

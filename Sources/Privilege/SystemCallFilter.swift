@@ -34,6 +34,8 @@ public enum Role: String, CaseIterable, Sendable {
 
     /// Lets only the calls of a role through from here on. There is no way back.
     public static func install(_ role: Role) throws(Errno) {
+      // Landlock needs no right, and is another layer: what raised capabilities could do, and the filter does not see behind a pointer.
+      if role == .opener { try valueOrErrno { procket_write_only_below("/dev") } }
       let program = program(for: role)
       try program.withUnsafeBufferPointer { (instructions) throws(Errno) in
         let base = instructions.baseAddress
@@ -43,8 +45,8 @@ public enum Role: String, CaseIterable, Sendable {
 
     static func calls(of role: Role) -> [Call] {
       switch role {
-      case .opener: runtime + streams + opening
-      case .worker: runtime + streams + descriptors
+      case .opener: runtime + streams + sockets + opening
+      case .worker: runtime + streams + sockets + descriptors
       case .capture: runtime + streams + capturing
       }
     }
@@ -68,34 +70,54 @@ public enum Role: String, CaseIterable, Sendable {
     /// Requests and answers.
     private static let streams: [Call] =
       plain([
-        SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_close, SYS_ppoll, SYS_fcntl, SYS_fstat, SYS_newfstatat,
-        SYS_fstatfs, SYS_openat, SYS_socket, SYS_socketpair, SYS_connect, SYS_bind, SYS_listen, SYS_setsockopt,
-        SYS_getsockopt,
-        SYS_sendmsg, SYS_sendto,
+        SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_close, SYS_ppoll, SYS_fstat, SYS_newfstatat, SYS_bind,
+        SYS_setsockopt,
+        SYS_getsockopt, SYS_getsockname, SYS_sendmsg, SYS_sendto,
       ]) + older
+
+    /// Sockets and files of its own.
+    private static let sockets: [Call] = plain([
+      SYS_fstatfs, SYS_socket, SYS_socketpair, SYS_connect, SYS_listen,
+    ])
+
+    /// The commands of fcntl(2) that are used: none that sends signals or locks.
+    private static func controls(_ others: [CInt] = []) -> Call {
+      Call(SYS_fcntl, argument: 1, .oneOf(([F_GETFD, F_SETFD, F_GETFL, F_SETFL] + others).map { UInt32($0) }))
+    }
+
+    /// `O_ACCMODE`, `O_CREAT`, `O_TRUNC` and `O_TMPFILE` without `O_DIRECTORY`.
+    private static let writing = UInt32(O_ACCMODE | O_CREAT | O_TRUNC | 0o20_000_000)
 
     private static let opening: [Call] =
       [
         Call(SYS_setns, argument: 1, .oneOf([newNetwork])),
-        // if_nametoindex(3), and which namespace a socket is in.
-        Call(SYS_ioctl, argument: 1, .oneOf([UInt32(SIOCGIFINDEX), UInt32(procket_socket_namespace)])),
+        // if_nametoindex(3), if_indextoname(3), and which namespace a socket is in.
+        Call(
+          SYS_ioctl, argument: 1,
+          .oneOf([SIOCGIFINDEX, SIOCGIFNAME, CInt(procket_socket_namespace)].map { UInt32($0) })),
+        // Devices are opened with openat2(2), whose flags are behind a pointer.
+        Call(SYS_openat, argument: 2, .without(writing)), controls(),
       ] + plain([SYS_openat2, SYS_capget, SYS_capset, SYS_getuid, SYS_geteuid])
 
     /// A worker makes any call on descriptors for its caller.
     private static let descriptors: [Call] =
-      plain([
-        SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendmmsg,
-        SYS_shutdown, SYS_ioctl, SYS_setns, SYS_dup, SYS_dup3, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,
-        SYS_eventfd2, SYS_readlinkat, SYS_prlimit64, SYS_memfd_create, SYS_ftruncate, SYS_kcmp, SYS_pread64,
-        SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_lseek, SYS_chdir,
+      [controls([F_DUPFD_CLOEXEC])]
+      + plain([
+        SYS_openat, SYS_accept4, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendmmsg,
+        SYS_ioctl, SYS_setns, SYS_dup3, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_readlinkat,
+        SYS_prlimit64, SYS_kcmp, SYS_chdir,
       ]) + olderDescriptors
 
     /// Packets of one descriptor, and what its interface is.
     private static let capturing: [Call] =
       [
         // Batches, to stdout alone.
-        Call(SYS_vmsplice, .oneOf([1]))
-      ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg, SYS_ioctl, SYS_getsockname])
+        Call(SYS_vmsplice, .oneOf([1])), controls([CInt(procket_set_pipe_size), CInt(procket_get_pipe_size)]),
+        // What an interface is.
+        Call(
+          SYS_ioctl, argument: 1,
+          .oneOf([SIOCGIFINDEX, SIOCGIFNAME, SIOCGIFMTU, SIOCGIFHWADDR].map { UInt32($0) })),
+      ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg])
 
     // Calls that aarch64 never had.
     #if arch(x86_64)
@@ -136,8 +158,12 @@ public enum Role: String, CaseIterable, Sendable {
         case .always:
           allowed = [finish(allow)]
         case .oneOf(let values):
-          let checks = values.flatMap { [jump(equal, $0, ifTrue: 0, ifFalse: 1), finish(allow)] }
-          allowed = [load(argument(call.argument))] + checks + [refuse]
+          allowed =
+            [load(argument(call.argument))]
+            + values.indices.map { index in
+              let left = values.count - 1 - index
+              return jump(equal, values[index], ifTrue: UInt8(left), ifFalse: left == 0 ? 1 : 0)
+            } + [finish(allow), refuse]
         case .without(let bits):
           allowed = [load(argument(call.argument)), jump(anySet, bits, ifTrue: 1, ifFalse: 0), finish(allow), refuse]
         }

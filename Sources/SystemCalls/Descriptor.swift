@@ -154,6 +154,30 @@ public enum Files {
     try valueOrErrno { chdir(path) }
   }
 
+  /// The same as ``open(_:flags:)``, below a directory. The corresponding C function is `openat`.
+  public static func open(_ name: String, in directory: CInt, flags: CInt) throws(Errno) -> Descriptor {
+    Descriptor(owning: try valueOrErrno { procket_open_in(directory, name, flags | O_CLOEXEC) })
+  }
+
+  #if os(Linux)
+    /// A descriptor that only names a file.
+    public static let pathOnly = CInt(procket_path_only)
+  #else
+    public static let pathOnly = O_RDONLY
+  #endif
+
+  /// Whether there is a file, of whatever kind, or a link. The corresponding C function is `lstat`.
+  public static func exists(_ path: String) throws(Errno) -> Bool {
+    var information = stat()
+    do {
+      try valueOrErrno { lstat(path, &information) }
+    } catch {
+      if error.rawValue == ENOENT { return false }
+      throw error
+    }
+    return true
+  }
+
   /// Sets or clears `O_NONBLOCK`. The corresponding C function is `fcntl`.
   public static func setNonblocking(_ fd: CInt, _ on: Bool) throws(Errno) {
     let flags = try statusFlags(fd)

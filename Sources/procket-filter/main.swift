@@ -64,6 +64,7 @@ func confine() throws(Errno) -> rlim_t {
   try Surroundings.settle()
   try Surroundings.hide()
   try Surroundings.becomeNobody()
+  try Surroundings.forgetCapabilities()
   // At the lower limit comes the signal, one second later the end.
   let processor = try limit(RLIMIT_CPU, to: Bounds.processor, grace: 1)
   lateOnProcessor = late("\(processor) s of processor time")

@@ -81,11 +81,12 @@ struct Call: ~Copyable {
     try argument { (reader) throws(TermReader.Failure) in try reader.binary() }
   }
 
-  /// A binary as a string for the system: no NUL in it, and not longer than a path.
+  /// A binary as a string for the system: UTF-8, so that it is the same bytes there, no NUL in it, and not longer than a path.
   mutating func string() throws(Failure) -> String {
     let bytes = try binary()
-    guard bytes.count < 4096, !bytes.contains(0) else { throw .argument(position) }
-    return String(decoding: bytes, as: UTF8.self)
+    let text = String(decoding: bytes, as: UTF8.self)
+    guard bytes.count < 4096, !bytes.contains(0), text.utf8.elementsEqual(bytes) else { throw .argument(position) }
+    return text
   }
 
   /// A term as it stands.

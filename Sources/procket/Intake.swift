@@ -57,17 +57,6 @@ struct Intake: ~Copyable {
     let bytes: UnsafeRawBufferPointer
     let lost: Bool
     fileprivate let hasDescriptors: Bool
-
-    fileprivate init(bytes: UnsafeRawBufferPointer, lost: Bool, hasDescriptors: Bool) {
-      self.bytes = bytes
-      self.lost = lost
-      self.hasDescriptors = hasDescriptors
-    }
-
-    /// One that came in parts.
-    init(whole bytes: UnsafeRawBufferPointer) {
-      self.init(bytes: bytes, lost: false, hasDescriptors: false)
-    }
   }
 
   /// The next whole frame; it stays valid until the next ``read(from:)``.

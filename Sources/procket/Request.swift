@@ -8,6 +8,9 @@ struct Request {
   /// They may be anything.
   let arguments: TermReader
 
+  /// Whether it is a part of another one. What is assembled of parts must not be: nothing nests.
+  var isPart: Bool { function == "part" }
+
   /// Where there is something else in the frame, the answer says so.
   init?(_ frame: UnsafeRawBufferPointer, otherwise answer: inout Answer) {
     do throws(TermReader.Failure) {

@@ -15,6 +15,9 @@ extension Role {
   var readsChannel: Bool { self == .worker }
   var rights: Intake.Rights { self == .worker ? .taken : .refused }
 
+  /// What an opener is asked fits into one frame.
+  var takesParts: Bool { self != .opener }
+
   /// The longest request on the lane, in bytes.
   var longestRequest: Int { self == .worker ? Parts.longestTerm : FrameBuffer.longestFrame }
 }

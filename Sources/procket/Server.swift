@@ -127,17 +127,19 @@ struct Server: ~Copyable {
     try serve(frame, descriptors, way)
   }
 
-  /// Answers one frame, or what came in several.
+  /// Answers one frame, or takes it for a part of a longer one.
   private mutating func serve(
     _ frame: Intake.Frame, _ descriptors: consuming Descriptors, _ way: Way
   ) throws(Errno) {
     guard let request = Request(frame.bytes, otherwise: &context.answer) else {
       return try send(id: nil, Descriptors(), way)
     }
-    if request.function == "part", way == .output { return try assemble(request, descriptors, lost: frame.lost) }
+    let isPart = request.isPart && way == .output && role.takesParts
+    let isAttached = context.channel.number >= 0
+    if isPart, isAttached { return try assemble(request, descriptors, lost: frame.lost) }
     context.answer.begin(id: request.id)
-    if frame.lost {
-      context.answer.fail(.code(EMFILE), function: request.function)
+    if isPart || frame.lost {
+      context.answer.fail(.code(isAttached ? EMFILE : ENOTCONN), function: request.function)
       return try send(id: request.id, Descriptors(), way)
     }
     try call(request, descriptors, way)
@@ -192,7 +194,15 @@ struct Server: ~Copyable {
     }
     guard let whole else { return }
     try whole.bytes.withBytes { (bytes) throws(Errno) in
-      try serve(Intake.Frame(whole: bytes), whole.kept.descriptors.takeAll(), .output)
+      guard let request = Request(bytes, otherwise: &context.answer) else {
+        return try send(id: nil, Descriptors(), .output)
+      }
+      context.answer.begin(id: request.id)
+      guard !request.isPart else {
+        context.answer.fail(.name("badrequest"), function: request.function)
+        return try send(id: request.id, Descriptors(), .output)
+      }
+      try call(request, whole.kept.descriptors.takeAll(), .output)
     }
   }
 

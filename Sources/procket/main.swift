@@ -7,7 +7,7 @@ let version = "1.0.0"
 let usage = """
   usage: procket worker | opener | capture
          procket --check-policy FILE
-         procket --explain USER REQUEST
+         procket --explain [USER REQUEST]
          procket --version | --help
 
   The port program of the Erlang application procket, which starts it as
@@ -21,6 +21,7 @@ let usage = """
     --check-policy FILE      says whether FILE can be the policy, \(Policy.path)
     --explain USER REQUEST   says what the policy has to say about a request: udp 53, packet 0x0800 on eth0,
                              device net/tun, … as in a line of it
+    --explain                prints the policy that counts where there is no directory /etc/procket
     --version                the versions of this program and of its protocol
 
   """
@@ -31,6 +32,7 @@ func serve(_ role: Role) -> CInt {
     let caller = try Caller()
     // A worker binds sockets to paths.
     try Surroundings.settle(keepingMask: role == .worker)
+    try caller.checkOrigin(of: 0)
     let privileges = try role == .opener ? Privileges.reduced(to: caller) : Privileges.dropped(to: caller)
     if role == .opener || caller.isOutranked { try Surroundings.hide() }
     #if os(Linux)
@@ -51,12 +53,19 @@ func serve(_ role: Role) -> CInt {
   }
 }
 
-/// Runs what is for use by hand, with the rights of who started it and no others.
+/// Runs what is for use by hand, with the rights of who started it and no others. To print may wait as long as the reader likes.
 func run(_ tool: (borrowing Privileges) -> CInt) -> CInt {
   do {
     return tool(try Privileges.dropped(to: try Caller()))
   } catch {
     return 71
+  }
+}
+
+func run(printing text: String, on fd: CInt, status: CInt) -> CInt {
+  run { _ in
+    put(text, on: fd)
+    return status
   }
 }
 
@@ -70,13 +79,14 @@ switch arguments.first {
 case "worker" where arguments.count == 1: exit(serve(.worker))
 case "opener" where arguments.count == 1: exit(serve(.opener))
 case "capture" where arguments.count == 1: exit(serve(.capture))
-case "--version" where arguments.count == 1: put("procket \(version), protocol \(Commands.protocolVersion)\n", on: 1)
-case "--help" where arguments.count == 1: put(usage, on: 1)
+case "--version" where arguments.count == 1:
+  exit(run(printing: "procket \(version), protocol \(Commands.protocolVersion)\n", on: 1, status: 0))
+case "--help" where arguments.count == 1: exit(run(printing: usage, on: 1, status: 0))
 case "--check-policy" where arguments.count == 2:
   exit(run { PolicyTool.check(arguments[1], with: $0) })
+case "--explain" where arguments.count == 1:
+  exit(run(printing: Policy.builtInText, on: 1, status: 0))
 case "--explain" where arguments.count >= 3:
   exit(run { PolicyTool.explain(arguments[1], arguments[2...].joined(separator: " "), with: $0) })
-default:
-  put(usage, on: 2)
-  exit(64)
+default: exit(run(printing: usage, on: 2, status: 64))
 }

@@ -89,7 +89,7 @@ import Testing
 
   @Test func tooMuch() throws {
     var assembler = PartAssembler<Int>()
-    for number in 0..<4 { #expect(try add(&assembler, id: [97, UInt8(number)], 0, 1 << 24, [1]) == nil) }
+    for number in 0..<3 { #expect(try add(&assembler, id: [97, UInt8(number)], 0, 1 << 23, [1]) == nil) }
     #expect(throws: Parts.Failure.noRoom) { try add(&assembler, id: [97, 5], 0, 2, [1]) }
   }
 }

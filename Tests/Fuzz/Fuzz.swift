@@ -23,7 +23,7 @@ enum Fuzz {
     users: Array("root:x:0:0::/:/bin/sh\nalice:x:1000:1000::/:\n".utf8),
     groups: Array("root:x:0:\nweb:x:33:alice,bob\n".utf8))
   static let policy = try? Policy(
-    Array("allow alice udp 1-1023 on eth* in /run/netns/*\nallow @web device net/*\nallow * packet * on *".utf8),
+    Array("allow alice udp 1-1023 on eth* in /run/netns/*\nallow @web device net/*\nallow * packet * on *\n".utf8),
     accounts: accounts)
 
   /// The bytes of stdin or of the lane, a few at a time.
@@ -101,7 +101,9 @@ enum Fuzz {
     precondition(!request.interface.utf8.contains(0) && !request.namespace.utf8.contains(0))
     precondition(request.family >= 0 && request.type >= 0 && request.number >= 0)
     // A packet socket's address asks the kernel.
-    if request.family != AF_PACKET, let address = try? request.socketAddress() { precondition(address.count <= 28) }
+    if request.family != AF_PACKET, (try? request.check()) != nil, let address = try? request.socketAddress() {
+      precondition(address.count <= 28)
+    }
     decide(Wanted(request))
   }
 
@@ -127,7 +129,7 @@ enum Fuzz {
       if let wanted = try? Wanted(request) {
         _ = policy.rule(about: wanted, user: 1000, groups: [33])
         // A request is about what its own words say.
-        let own = try? Policy(Array("allow * \(request)".utf8), accounts: accounts)
+        let own = try? Policy(Array("allow * \(request)\n".utf8), accounts: accounts)
         precondition(own?.rule(about: wanted, user: 1, groups: [1]) != nil)
       }
     }
@@ -140,6 +142,6 @@ enum Fuzz {
     let half = bytes.count / 2
     let strange = Accounts(users: Array(bytes[..<half]), groups: Array(bytes[half...]))
     _ = strange.identity(of: "alice")
-    _ = strange.identity(of: "0")
+    _ = strange.identity(of: "#0")
   }
 }

@@ -5,10 +5,14 @@ import Testing
 
 @Suite struct PolicyTests {
   private static let accounts = Accounts(
-    users: Array("root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/:\nbob:x:1001:1001::/:\nbroken\n::7:7\n".utf8),
-    groups: Array("root:x:0:\nalice:x:1000:\nweb:x:33:alice,carol\nweber:x:34:bob\nnonsense\n".utf8))
+    users: Array(
+      "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/:\nbob:x:1001:1001::/:\n4000:x:1000:33::/:\nbroken\n::7:7\n"
+        .utf8),
+    groups: Array("root:x:0:\nalice:x:1000:\n4001:x:33:\nweb:x:33:alice,carol\nweber:x:34:bob\nnonsense\n".utf8))
 
-  private func policy(_ text: String) throws -> Policy { try Policy(Array(text.utf8), accounts: Self.accounts) }
+  private func policy(_ text: String) throws -> Policy {
+    try Policy(Array((text.isEmpty || text.hasSuffix("\n") ? text : text + "\n").utf8), accounts: Self.accounts)
+  }
 
   /// The line that decides about a request, negative where it denies; 0 where none does.
   private func decision(_ text: String, _ request: String, user: uid_t = 1000, groups: [gid_t] = [1000, 33]) throws
@@ -43,7 +47,14 @@ import Testing
     ("raw 1", "icmp", true), ("raw icmp", "raw 1", true), ("raw 2", "raw 1", false), ("raw *", "udp 5", false),
     ("packet *", "packet 0x0800", true), ("packet 2048", "packet 0x0800", true),
     ("packet 0x0806", "packet 0x0800", false),
-    ("packet *", "socket inet 10 8", false), ("socket inet stream *", "tcp 80", true),
+    ("packet *", "socket inet 10 8", true), ("socket inet 10 *", "packet 3", false),
+    ("socket inet stream *", "tcp 80", true),
+    ("socket inet stream 0", "tcp 80", true), ("socket inet stream 262", "tcp 80", true),
+    ("socket inet6 dgram 0", "udp 80", false),
+    ("tcp *", "socket inet stream 262", true), ("udp 0", "socket inet dgram 0", true),
+    ("socket inet seqpacket 0", "socket inet seqpacket sctp", true),
+    ("socket netlink dgram 15", "socket netlink raw 15", true), ("socket unix raw 1", "socket unix dgram 0", true),
+    ("socket * raw 15", "socket netlink dgram 15", true),
     ("socket inet raw *", "icmp", true), ("socket * * *", "packet 3", true),
     ("socket netlink * 0", "socket 16 raw 0", true),
     ("socket netlink * 0", "socket netlink dgram 15", false), ("socket packet raw *", "packet 3", true),
@@ -70,8 +81,9 @@ import Testing
   }
 
   @Test(arguments: [
-    ("alice", true), ("1000", true), ("@web", true), ("@33", true), ("@1000", true), ("*", true),
-    ("bob", false), ("1001", false), ("@weber", false), ("@34", false), ("root", false),
+    ("alice", true), ("#1000", true), ("@web", true), ("@#33", true), ("@#1000", true), ("*", true),
+    ("bob", false), ("#1001", false), ("@weber", false), ("@#34", false), ("4000", true), ("@4001", true),
+    ("#4711", false), ("root", false),
   ]) func who(_ who: String, _ included: Bool) throws {
     #expect(try decision("allow \(who) any", "udp 1") == (included ? 1 : 0))
   }
@@ -83,6 +95,13 @@ import Testing
     ("allow nobody-here any", "no user nobody-here in /etc/passwd"),
     ("allow @nobodies any", "no group nobodies in /etc/group"),
     ("allow broken any", "no user broken in /etc/passwd"),
+    ("allow 1000 any", "no user 1000 in /etc/passwd; its number is written #1000"),
+    ("allow @33 any", "no group 33 in /etc/group; its number is written #33"),
+    ("allow # any", "a user or @group is missing"),
+    ("allow #12x any", "no user #12x in /etc/passwd"),
+    ("allow alice packet 0x+800", "not an EtherType: 0x+800"),
+    ("allow alice packet 0x-8", "not an EtherType: 0x-8"),
+    ("allow alice packet 0x", "not an EtherType: 0x"),
     ("allow alice anything", "not a thing to open: anything"),
     ("allow alice udp", "a port is missing"),
     ("allow alice udp 65536", "not a port or a range of ports: 65536"),
@@ -96,6 +115,12 @@ import Testing
     ("allow alice packet -1", "not an EtherType: -1"),
     ("allow alice socket nothing raw 0", "not a family: nothing"),
     ("allow alice socket inet raw", "a protocol is missing"),
+    ("allow alice raw 256", "not a protocol: 256"),
+    ("allow alice socket inet raw 262", "protocol 262 has more than one meaning for these sockets"),
+    ("allow alice socket packet raw 65536", "protocol 65536 has more than one meaning for these sockets"),
+    ("allow alice socket inet * 0", "protocol 0 has more than one meaning for these sockets"),
+    ("allow alice socket * stream 0", "protocol 0 has more than one meaning for these sockets"),
+    ("allow alice socket inet 11 0", "not a type: 11"),
     ("allow alice udp 53 on", "an interface is missing"),
     ("allow alice udp 53 in", "a namespace is missing"),
     ("allow alice udp 53 in /a on eth0", "not understood: on"),
@@ -105,7 +130,36 @@ import Testing
     ("allow alice any\u{0}", "a character that is not ASCII"),
   ]) func errors(_ line: String, _ reason: String) throws {
     let expected = PolicyError(line: 3, reason: reason)
-    #expect(throws: expected) { try policy("# one\nallow alice udp 53\n\(line)\nallow alice any") }
+    #expect(throws: expected) { try policy("# one\nallow alice udp 53\n\(line)\nallow alice any\n") }
+  }
+
+  /// Sockets and network devices, for everyone.
+  @Test(arguments: [
+    ("udp 53", true), ("tcp 80 on eth0 in /run/netns/a", true), ("icmp", true), ("icmp6", true), ("raw 255", true),
+    ("packet 3", true), ("socket netlink raw 15", true), ("device net/tun", true), ("device tap0", true),
+    ("device net/tun in /run/netns/a", true),
+    ("device bpf", true), ("device pts/0", false), ("device mem", false), ("socket unix stream 0", false),
+    ("socket 38 seqpacket 0", false),
+  ]) func builtIn(_ request: String, _ allowed: Bool) throws {
+    #expect((Policy.builtIn.rule(about: try Wanted(request), user: 4711, groups: [])?.allows ?? false) == allowed)
+  }
+
+  /// A policy that was cut does not end where a line ends.
+  @Test func unfinished() throws {
+    #expect(throws: PolicyError(line: 2, reason: "no newline at its end")) {
+      try Policy(Array("allow alice udp 53\nallow alice tcp 80".utf8), accounts: Self.accounts)
+    }
+    #expect(throws: PolicyError(line: 1, reason: "no newline at its end")) {
+      try Policy(Array("# nothing".utf8), accounts: Self.accounts)
+    }
+    #expect(try Policy([], accounts: Self.accounts).rules.isEmpty)
+  }
+
+  /// A number is no comment.
+  @Test func comments() throws {
+    #expect(try decision("allow #1000 udp 53 #1 first", "udp 53") == 1)
+    #expect(try decision("allow @#33 udp 53#1", "udp 53") == 1)
+    #expect(try decision("#1 comment\n # 2\nallow alice udp 53", "udp 53") == 3)
   }
 
   @Test func tooLong() {
@@ -114,7 +168,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "udp 1-2", "udp *", "any", "raw *", "packet *", "device net/*", "udp 53 on eth*", "socket inet * 0", "udp 53\n",
+    "udp 1-2", "udp *", "any", "raw *", "packet *", "device net/*", "udp 53 on eth*", "socket inet * 6", "udp 53\n",
   ])
   func notOneRequest(_ text: String) { #expect(throws: PolicyError.self) { try Wanted(text) } }
 
@@ -134,11 +188,77 @@ import Testing
     #expect(name(AF_INET, 2, 17) == "udp 53")
     #expect(name(AF_INET6, 2, 0) == "udp 53")
     #expect(name(AF_INET, 1, 0) == "tcp 53")
+    #expect(name(AF_INET6, 1, 262) == "tcp 53")
+    #expect(name(AF_NETLINK, 2, 15) == "socket 16 raw 15")
     #expect(name(AF_INET, 3, 1) == "icmp")
     #expect(name(AF_INET, 1, 132) == "socket 2 stream 132")
     // The kernel makes a packet socket of it.
     #expect(name(AF_INET, 10, CInt(UInt16(0x0800).bigEndian)) == "packet 0x800")
     #expect(name(AF_NETLINK, 3, 0) == "socket 16 raw 0")
+  }
+
+  /// What would not be done, or not as it is asked for.
+  @Test func whatCannotBeApplied() {
+    func check(_ change: (inout SocketRequest) -> Void) -> CInt? {
+      var request = SocketRequest(
+        family: AF_INET, type: 2, protocol: 17, address: [], port: 0, interface: "", namespace: "", backlog: nil)
+      change(&request)
+      do throws(Errno) {
+        try request.check()
+        return nil
+      } catch {
+        return error.rawValue
+      }
+    }
+    func packet(_ request: inout SocketRequest) {
+      request.family = AF_PACKET
+      request.type = 3
+      request.number = 8
+    }
+    #expect(check { $0.port = 53 } == nil)
+    #expect(check { $0.address = [127, 0, 0, 1] } == nil)
+    #expect(check { $0.address = [127, 0, 0] } == EINVAL)
+    #expect(check { $0.address = [UInt8](repeating: 0, count: 16) } == EINVAL)
+    #expect(check { $0.backlog = 5 } == nil)
+    #expect(check { $0.interface = "eth0.1" } == nil)
+    #expect(check { $0.interface = "eth0:" } == EINVAL)
+    #expect(check { $0.interface = "a234567890123456" } == ENODEV)
+    #expect(check { $0.type = 11 } == EINVAL)
+    #expect(check { ($0.type, $0.number) = (3, 262) } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.port) = (3, 1, 53) } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.address) = (3, 1, [127, 0, 0, 1]) } == nil)
+    #expect(check { packet(&$0) } == nil)
+    #expect(
+      check {
+        packet(&$0)
+        $0.interface = "eth0"
+      } == nil)
+    #expect(
+      check {
+        packet(&$0)
+        $0.interface = "eth0:"
+      } == EINVAL)
+    #expect(
+      check {
+        packet(&$0)
+        $0.number = 8 + 65536
+      } == EINVAL)
+    #expect(
+      check {
+        packet(&$0)
+        $0.address = [1, 2, 3, 4]
+      } == EINVAL)
+    #expect(
+      check {
+        packet(&$0)
+        $0.port = 1
+      } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.interface) = (10, 8, "eth0") } == EINVAL)
+    #expect(check { ($0.type, $0.number, $0.address) = (10, 8, [108, 111, 0, 0]) } == EINVAL)
+    #expect(check { ($0.type, $0.number) = (10, 8 + 65536) } == EINVAL)
+    #expect(check { ($0.family, $0.number) = (AF_NETLINK, 0) } == nil)
+    #expect(check { ($0.family, $0.number, $0.interface) = (AF_NETLINK, 0, "eth0") } == EINVAL)
+    #expect(check { ($0.family, $0.number, $0.interface) = (AF_UNIX, 0, "eth0") } == EINVAL)
   }
 
   @Test func accounts() {
@@ -152,7 +272,8 @@ import Testing
     #expect(accounts.groups(of: 1001) == [1001, 34])
     #expect(accounts.groups(of: 5) == [])
     #expect(accounts.identity(of: "alice")?.user == 1000)
-    #expect(accounts.identity(of: "4711")?.user == 4711)
+    #expect(accounts.identity(of: "#4711")?.user == 4711)
+    #expect(accounts.identity(of: "4711") == nil)
   }
 
   /// Against every way to split the name, for all short patterns and names.

@@ -80,13 +80,53 @@
       #expect(run(.opener, SYS_setns, [5, 0]) == SystemCallFilter.missing)
       #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFINDEX)]) == SystemCallFilter.allow)
       #expect(run(.opener, SYS_ioctl, [5, UInt64(procket_socket_namespace)]) == SystemCallFilter.allow)
-      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFNAME)]) == SystemCallFilter.missing)
+      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFNAME)]) == SystemCallFilter.allow)
+      #expect(run(.opener, SYS_ioctl, [5, UInt64(SIOCGIFADDR)]) == SystemCallFilter.missing)
       #expect(run(.opener, SYS_capset) == SystemCallFilter.allow)
       for number in [SYS_recvmsg, SYS_recvfrom, SYS_accept4, SYS_dup3, SYS_epoll_ctl] {
         #expect(run(.opener, number) == SystemCallFilter.missing)
         #expect(run(.worker, number) == SystemCallFilter.allow)
       }
       #expect(run(.worker, SYS_capset) == SystemCallFilter.missing)
+    }
+
+    @Test func anOpenerOpensNoFileForWriting() {
+      #expect(run(.opener, SYS_openat, [0, 0, UInt64(O_RDONLY | O_CLOEXEC | O_DIRECTORY)]) == SystemCallFilter.allow)
+      for flags in [O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, 0o20_200_000] {
+        #expect(run(.opener, SYS_openat, [0, 0, UInt64(flags)]) == SystemCallFilter.missing)
+      }
+    }
+
+    @Test(arguments: Role.allCases) func controlsNoSignals(_ role: Role) {
+      for command in [F_GETFL, F_SETFL, F_SETFD] {
+        #expect(run(role, SYS_fcntl, [3, UInt64(command)]) == SystemCallFilter.allow)
+      }
+      for command in [F_SETOWN, 10, 15, F_SETLK, F_DUPFD] {
+        #expect(run(role, SYS_fcntl, [3, UInt64(command)]) == SystemCallFilter.missing)
+      }
+    }
+
+    @Test func noCallThatTheRoleDoesNotMake() {
+      for number in [
+        SYS_getpeername, SYS_shutdown, SYS_memfd_create, SYS_ftruncate, SYS_pread64, SYS_pwrite64, SYS_preadv,
+        SYS_pwritev, SYS_lseek, SYS_dup, SYS_eventfd2,
+      ] {
+        for role in Role.allCases { #expect(run(role, number) == SystemCallFilter.missing) }
+      }
+      for number in [SYS_openat, SYS_socket, SYS_connect, SYS_listen, SYS_socketpair] {
+        #expect(run(.capture, number) == SystemCallFilter.missing)
+      }
+      #expect(run(.capture, SYS_ioctl, [3, 0x5401]) == SystemCallFilter.missing)
+      #expect(run(.capture, SYS_ioctl, [3, UInt64(SIOCGIFINDEX)]) == SystemCallFilter.allow)
+    }
+
+    /// For relative paths, for a descriptor of the same open file, and to ask without proc(5) whether a descriptor is still the same.
+    @Test func aWorkerAlone() {
+      for role in Role.allCases {
+        let expected = role == .worker ? SystemCallFilter.allow : SystemCallFilter.missing
+        for number in [SYS_chdir, SYS_kcmp] { #expect(run(role, number) == expected) }
+        #expect(run(role, SYS_fcntl, [3, UInt64(F_DUPFD_CLOEXEC)]) == expected)
+      }
     }
 
     @Test func aCaptureSharesMemoryWithItsReaderAlone() {

@@ -22,7 +22,7 @@ final class AttachedProcess {
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
     try withUnsafeBytes(of: address) { (bytes) throws(Errno) in try Sockets.bind(listener.number, to: bytes) }
     try Sockets.listen(listener.number, backlog: 1)
-    let secret: [UInt8] = [1, 2, 3, 4]
+    let secret = [UInt8](0..<32)
     try process.send(
       frame: request("attach") { writer in
         writer.listHeader(3)

@@ -1,4 +1,5 @@
 #if os(Linux)
+  import SystemCalls
   import Testing
 
   /// The filters, in force: what the kernel says to a process that has one.
@@ -12,6 +13,9 @@
       ("opener", "memory", "ok"), ("opener", "open", "enoent"), ("opener", "setns-network", "ebadf"),
       ("worker", "memory", "ok"), ("worker", "accept4", "ebadf"), ("worker", "ioctl", "ebadf"),
       ("worker", "setns", "ebadf"),
+      ("opener", "device", "ok"), ("opener", "flags", "ok"), ("worker", "flags", "ok"), ("worker", "open-write", "ok"),
+      ("opener", "open-write", "enosys"), ("opener", "create", "enosys"), ("opener", "owner", "enosys"),
+      ("worker", "owner", "enosys"), ("capture", "open", "enosys"), ("capture", "ioctl", "enosys"),
       ("opener", "code", "enosys"), ("opener", "unlink", "enosys"), ("opener", "kill", "enosys"),
       ("opener", "spawn", "enosys"),
       ("opener", "accept4", "enosys"), ("opener", "accept", "enosys"), ("opener", "ioctl", "enosys"),
@@ -21,6 +25,13 @@
     ]) func answers(_ role: String, _ call: String, _ expected: String) throws {
       let (text, status) = try result(role, call)
       #expect(text == expected && status == 0)
+    }
+
+    /// What Landlock adds, where the kernel has it: root itself opens nothing for writing but below /dev, and makes no file.
+    @Test(arguments: ["file", "create-beneath"]) func landlock(_ call: String) throws {
+      guard try result("worker", "landlock").text == "ok" else { return }
+      let (text, status) = try result("opener", call)
+      #expect(text == "eacces" && status == 0)
     }
 
     /// SIGSYS

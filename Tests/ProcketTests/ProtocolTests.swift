@@ -84,11 +84,12 @@ import Testing
 
   /// A request in parts is served as a whole; wrong parts are answered.
   @Test func parts() throws {
-    let process = try PortProcess(["worker"])
-    let whole = request("errno_id")
+    let attached = try AttachedProcess("worker")
+    let process = attached.process
+    let whole = request("nothing")
     try process.send(frame: part(0, whole.count, Array(whole[..<5])))
     try process.send(frame: part(5, whole.count, Array(whole[5...])))
-    #expect(try process.receive() == failure(id: 1) { $0.atom("enotconn") })
+    #expect(try process.receive() == undefined("nothing"))
     try process.send(frame: part(3, 10, [1]))
     let badpart = failure(id: 1) {
       $0.tupleHeader(2)
@@ -99,6 +100,30 @@ import Testing
     try process.send(frame: part(0, 1 << 24 + 1, [1]))
     #expect(try process.receive() == badpart)
     #expect(try process.end() == 0)
+  }
+
+  /// What was put together of parts is no part; an opener takes none, nor does anyone before it is attached.
+  @Test(arguments: ["worker", "capture", "opener"]) func noPartsInParts(_ role: String) throws {
+    let early = try PortProcess([role])
+    try early.send(frame: part(0, 10, [1]))
+    let expected = role == "opener" ? undefined("part") : failure(id: 1) { $0.atom("enotconn") }
+    #expect(try early.receive() == expected)
+    #expect(try early.end() == 0)
+    let attached = try AttachedProcess(role)
+    let process = attached.process
+    let inner = part(0, 2, [1])
+    try process.send(frame: part(0, inner.count, inner))
+    #expect(
+      try process.receive() == (role == "opener" ? undefined("part") : failure(id: 1) { $0.atom("badrequest") }))
+    #expect(try process.end() == 0)
+  }
+
+  private func undefined(_ function: String) -> [UInt8] {
+    failure(id: 1) {
+      $0.tupleHeader(2)
+      $0.atom("undef")
+      $0.atom(function)
+    }
   }
 
   private func part(_ offset: Int, _ total: Int, _ chunk: [UInt8]) -> [UInt8] {

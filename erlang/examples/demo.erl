@@ -1,7 +1,7 @@
 %% @private The Erlang side of `make demo'. It binds one address of loopback, beside a resolver that serves another.
 -module(demo).
 
--export([main/1]).
+-export([main/1, policy/1]).
 
 -spec main([string()]) -> no_return().
 main([Opener]) ->
@@ -12,6 +12,18 @@ main([Opener]) ->
     tcp(Options),
     [say("the port program ~s, process ~p, runs as ~s", [Role, Pid, who(integer_to_list(Pid))]) || #{role := Role, os_pid := Pid} <- procket:info()],
     halt(0).
+
+%% What is opened and what is not.
+-spec policy([string()]) -> no_return().
+policy([Opener]) ->
+    Options = [{ip, {127, 0, 0, 1}}, {progname, Opener}, {exec, [""]}],
+    say("port 53: ~s", [outcome(procket:open(53, [{protocol, udp} | Options]))]),
+    say("port 80: ~s", [outcome(procket:open(80, [{protocol, tcp} | Options]))]),
+    say("/dev/zero: ~s", [outcome(procket:dev("zero", Options))]),
+    halt(0).
+
+outcome({ok, _FD}) -> "opened";
+outcome({error, Reason}) -> io_lib:format("~p", [{error, Reason}]).
 
 udp(Options) ->
     FD = open(53, [{protocol, udp}, {ip, {127, 0, 0, 1}} | Options]),

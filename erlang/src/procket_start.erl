@@ -6,8 +6,8 @@
 
 -define(PROTOCOL, 2).
 -define(TIMEOUT, 10_000).
-%% Who started the BEAM with sudo is not the one who starts the port program, whom sudo names here.
--define(ENV, [{"SUDO_UID", false}, {"SUDO_GID", false}]).
+%% Whoever started the BEAM with sudo, doas or pkexec is not the one who starts the port program, whom these name here.
+-define(ENV, [{"SUDO_UID", false}, {"SUDO_GID", false}, {"DOAS_USER", false}, {"PKEXEC_UID", false}]).
 
 %% Starts the command, and connects the channel. `OsPid' is what the port process says: the port may be that of sudo.
 -spec connect(procket_port:options()) ->

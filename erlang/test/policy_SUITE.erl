@@ -1,4 +1,4 @@
-%% /etc/procket.conf: what an opener opens for whom, and what an administrator is told.
+%% /etc/procket/policy.conf: what an opener opens for whom, and what an administrator is told.
 -module(policy_SUITE).
 -include_lib("stdlib/include/assert.hrl").
 -compile([export_all, nowarn_export_all]).
@@ -6,7 +6,7 @@
 all() ->
     [
         ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, only_for_the_privileged,
-        not_trusted, not_understood, unreadable, changed_while_running, refusals_are_logged, nobody_logs,
+        built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, removed_while_running, refusals_are_logged, nobody_logs,
         check_policy, explain, tools_have_no_rights, documented
     ].
 
@@ -126,28 +126,85 @@ only_for_the_privileged(_Config) ->
 
 not_trusted(_Config) ->
     with_policy("allow * any\n", fun(#{dir := Dir, uid := Uid} = Machine, Ask) ->
-        File = Dir ++ "/etc/procket.conf",
+        File = Dir ++ "/etc/procket/policy.conf",
         Refused = fun(Change, Reason) ->
             procket_machine:policy(Machine, "allow * any\n"),
             _ = procket_test:sh_ok(Change),
             procket_machine:with_log(Machine, fun(Next) ->
                 ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])),
-                ?assertMatch({match, _}, re:run(Next(), "may not open udp 53: /etc/procket.conf: " ++ Reason ++ "$"))
+                ?assertMatch({match, _}, re:run(Next(), "may not open udp 53: /etc/procket/policy.conf: " ++ Reason ++ "$"))
             end)
         end,
         Refused(["chown ", integer_to_list(Uid), " ", File], "does not belong to root"),
         Refused(["chmod 664 ", File], "can be written by others than root"),
         Refused(["chmod 646 ", File], "can be written by others than root"),
-        Refused(["mv ", File, " ", File, ".real; ln -s procket.conf.real ", File], "is a symbolic link"),
-        Refused(["rm ", File, "; mkdir ", File], "cannot be read: eisdir"),
+        Refused(["mv ", File, " ", File, ".real; ln -s policy.conf.real ", File], "is a symbolic link"),
+        Refused(["rm ", File, "; mkdir ", File], "is not a file"),
         _ = procket_test:sh_ok(["rmdir ", File]),
         Refused(["yes '# to fill it' | head -c 70000 >>", File], "cannot be read: efbig"),
         %% Only root's group and nobody may read it: an opener may.
         procket_machine:policy(Machine, "allow * any\n"),
         _ = procket_test:sh_ok(["chmod 600 ", File]),
         ?assertEqual([ok], Ask(["53, [{protocol, udp}]"])),
-        ok = file:delete(File),
-        ?assertEqual([ok, ok], Ask(["53, [{protocol, udp}]", "0, [{protocol, icmp}]"]))
+        Refused(["chmod 775 ", filename:dirname(File)], "its directory can be written by others than root"),
+        _ = procket_test:sh_ok(["chmod 700 ", filename:dirname(File)]),
+        ?assertEqual([ok], Ask(["53, [{protocol, udp}]"]))
+    end).
+
+%% A machine without a policy: sockets and network devices, and no others.
+built_in(_Config) ->
+    procket_machine:with(fun(#{dir := Dir, lib := Lib, user := User} = Machine) ->
+        Options = setuid(Machine),
+        _ = procket_test:sh_ok(["mknod -m 600 ", Dir, "/dev/tapx c 1 3; mknod -m 600 ", Dir, "/dev/secret c 1 3"]),
+        Requests = [
+            "53, [{protocol, udp}]", "80, []", "0, [{protocol, icmp}]", "0, [{protocol, icmp6}]", "0, [{family, packet}, {protocol, 8}]",
+            "0, [{family, netlink}, {type, raw}]", "0, [{protocol, udp}, {interface, \"lo\"}]", "0, [{dev, \"net/tun\"}]", "0, [{dev, \"tapx\"}]",
+            "0, [{dev, \"secret\"}]", "0, [{dev, \"null\"}]", "0, [{family, unix}, {type, stream}]", "0, [{family, 38}, {type, 5}]"
+        ],
+        ?assertEqual([ok, ok, ok, ok, ok, ok, ok, ok, ok, eacces, eacces, eacces, eacces], ask(Machine, Options, Requests)),
+        %% It is what is printed.
+        {0, Text} = procket_machine:run(Machine, [Lib ++ "/priv/procket", "--explain"]),
+        ?assertEqual(
+            {0, "there is no /etc/procket/policy.conf\nudp 53 is allowed by line 3 of the built-in default: allow * udp * on * in *\n"},
+            procket_machine:run(Machine, [Lib ++ "/priv/procket", "--explain", User, "udp 53"])
+        ),
+        ?assertMatch(
+            {1, "there is no " ++ _}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--explain", User, "device pts/0"])
+        ),
+        procket_machine:policy(Machine, Text),
+        ?assertEqual([ok, eacces], ask(Machine, Options, ["53, [{protocol, udp}]", "0, [{dev, \"secret\"}]"]))
+    end).
+
+%% The directory says that there is a policy; a file where earlier versions had it does so too.
+missing(_Config) ->
+    procket_machine:with(fun(#{dir := Dir} = Machine) ->
+        Options = setuid(Machine),
+        Refused = fun(Reason) ->
+            procket_machine:with_log(Machine, fun(Next) ->
+                ?assertEqual([eacces], ask(Machine, Options, ["53, [{protocol, udp}]"])),
+                ?assertMatch({match, _}, re:run(Next(), "may not open udp 53: /etc/procket/policy.conf: " ++ Reason ++ "$"))
+            end)
+        end,
+        ok = file:make_dir(Dir ++ "/etc/procket"),
+        Refused("cannot be read: enoent"),
+        ok = file:del_dir(Dir ++ "/etc/procket"),
+        ok = file:write_file(Dir ++ "/etc/procket", ""),
+        Refused("its directory is not a directory"),
+        ok = file:delete(Dir ++ "/etc/procket"),
+        ok = file:make_symlink("nowhere", Dir ++ "/etc/procket"),
+        Refused("its directory is not a directory"),
+        ok = file:delete(Dir ++ "/etc/procket"),
+        ok = file:write_file(Dir ++ "/etc/procket.conf", "allow * any on * in *\n"),
+        Refused("cannot be read: enoent")
+    end).
+
+%% One that has seen a policy does not take its absence, with the directory, for leave to open anything.
+removed_while_running(_Config) ->
+    with_policy("allow USER udp 53\n", fun(#{dir := Dir} = Machine, _Ask) ->
+        {Port, Next} = opening_twice(Machine),
+        _ = procket_test:sh_ok(["rm -r ", Dir, "/etc/procket"]),
+        Next("{error,eacces}"),
+        port_close(Port)
     end).
 
 not_understood(_Config) ->
@@ -155,7 +212,7 @@ not_understood(_Config) ->
         procket_machine:with_log(Machine, fun(Next) ->
             ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])),
             Expected = io_lib:format(
-                "^<85>procket\\[[0-9]+\\]: a user \\(uid ~b\\) may not open udp 53: /etc/procket.conf: line 4: allow or deny, not permit$", [Uid]),
+                "^<85>procket\\[[0-9]+\\]: a user \\(uid ~b\\) may not open udp 53: /etc/procket/policy.conf: line 4: allow or deny, not permit$", [Uid]),
             ?assertMatch({match, _}, re:run(Next(), Expected))
         end),
         procket_machine:policy(Machine, "allow * udp 53\nallow somebody-gone any\n"),
@@ -165,7 +222,7 @@ not_understood(_Config) ->
 %% An opener that has only two capabilities cannot read what is not for everyone.
 unreadable(_Config) ->
     with_policy("allow * any\n", fun(#{dir := Dir} = Machine, _Ask) ->
-        _ = procket_test:sh_ok(["chmod 600 ", Dir, "/etc/procket.conf"]),
+        _ = procket_test:sh_ok(["chmod 600 ", Dir, "/etc/procket/policy.conf"]),
         Opener = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep"),
         ?assertEqual([eacces], ask(Machine, progname(Opener), ["53, [{protocol, udp}]"]))
     end).
@@ -173,18 +230,24 @@ unreadable(_Config) ->
 %% An opener that runs takes up what the administrator writes.
 changed_while_running(_Config) ->
     with_policy("allow USER udp 53\n", fun(#{dir := Dir} = Machine, _Ask) ->
-        File = Dir ++ "/etc/procket.conf",
-        Expression = [
-            "begin Open = fun() -> procket:open(53, [{protocol, udp}, ", setuid(Machine), "]) end, {ok, FD} = Open(), procket:close(FD), ",
-            "{ok, _} = file:read_file(\"/proc/self/status\"), io:format(\"now~n\"), _ = io:get_line(\"\"), Open() end"
-        ],
-        Port = procket_machine:start(Machine, user(Machine) ++ beam(Machine, Expression)),
-        await(Port, "now"),
-        ok = file:write_file(File, "deny * any\n"),
-        true = port_command(Port, "\n"),
-        await(Port, "{error,eacces}"),
+        {Port, Next} = opening_twice(Machine),
+        ok = file:write_file(Dir ++ "/etc/procket/policy.conf", "deny * any\n"),
+        Next("{error,eacces}"),
         port_close(Port)
     end).
+
+%% A BEAM that has opened udp 53, and a function that has the same opener open it again and waits for the result.
+opening_twice(Machine) ->
+    Expression = [
+        "begin Open = fun() -> procket:open(53, [{protocol, udp}, ", setuid(Machine), "]) end, {ok, FD} = Open(), procket:close(FD), ",
+        "{ok, _} = file:read_file(\"/proc/self/status\"), io:format(\"now~n\"), _ = io:get_line(\"\"), Open() end"
+    ],
+    Port = procket_machine:start(Machine, user(Machine) ++ beam(Machine, Expression)),
+    await(Port, "now"),
+    {Port, fun(Result) ->
+        true = port_command(Port, "\n"),
+        await(Port, Result)
+    end}.
 
 %% One line for each, with who and what; what a stranger wrote cannot break it.
 refusals_are_logged(_Config) ->
@@ -197,10 +260,10 @@ refusals_are_logged(_Config) ->
             Prefix = lists:flatten(io_lib:format("~s (uid ~b) may not open ", [User, Uid])),
             Lines = [begin {match, [Text]} = re:run(Next(), "^<85>procket\\[[0-9]+\\]: (.*)$", [{capture, [1], list}]), Text end || _ <- [1, 2, 3, 4]],
             ?assertEqual([
-                Prefix ++ "tcp 80: line 2 of /etc/procket.conf denies it",
-                Prefix ++ "tcp 81 on lo: no line of /etc/procket.conf allows it",
-                Prefix ++ "device net/tun: no line of /etc/procket.conf allows it",
-                Prefix ++ "tcp 82 in /a?b?[1m: no line of /etc/procket.conf allows it"
+                Prefix ++ "tcp 80: line 2 of /etc/procket/policy.conf denies it",
+                Prefix ++ "tcp 81 on lo: no line of /etc/procket/policy.conf allows it",
+                Prefix ++ "device net/tun: no line of /etc/procket/policy.conf allows it",
+                Prefix ++ "tcp 82 in /a?b?[1m: no line of /etc/procket/policy.conf allows it"
             ], Lines),
             ?assertEqual(none, Next())
         end)
@@ -212,7 +275,7 @@ nobody_logs(_Config) ->
 check_policy(_Config) ->
     with_policy("allow USER udp 53\ndeny @root any\n", fun(#{dir := Dir, lib := Lib} = Machine, _Ask) ->
         Check = fun(File) -> procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", File]) end,
-        ?assertEqual({0, "/etc/procket.conf: 2 rules\n"}, Check("/etc/procket.conf")),
+        ?assertEqual({0, "/etc/procket/policy.conf: 2 rules\n"}, Check("/etc/procket/policy.conf")),
         Draft = Dir ++ "/home/draft",
         ok = file:write_file(Draft, "# nothing yet\nallow root udp 53\n"),
         _ = procket_test:sh_ok(["chmod 666 ", Draft]),
@@ -220,36 +283,42 @@ check_policy(_Config) ->
         ok = file:write_file(Draft, "allow root udp 53\nallow root udp 99999\n"),
         ?assertEqual({1, Draft ++ ": line 2: not a port or a range of ports: 99999\n"}, Check(Draft)),
         ?assertEqual({1, Draft ++ "x: cannot be read: enoent\n"}, Check(Draft ++ "x")),
-        _ = procket_test:sh_ok(["chmod 666 ", Dir, "/etc/procket.conf"]),
-        ?assertEqual({1, "/etc/procket.conf: can be written by others than root\n"}, Check("/etc/procket.conf"))
+        _ = procket_test:sh_ok(["chmod 666 ", Dir, "/etc/procket/policy.conf"]),
+        ?assertEqual({1, "/etc/procket/policy.conf: can be written by others than root\n"}, Check("/etc/procket/policy.conf"))
     end).
 
 explain(_Config) ->
     with_policy("deny USER udp 54\nallow @USER udp 1-1023\n\nallow root device net/*\n", fun(#{dir := Dir, user := User, lib := Lib} = Machine, _Ask) ->
         Explain = fun(Who, What) -> procket_machine:run(Machine, [Lib ++ "/priv/procket", "--explain", Who | What]) end,
         ?assertEqual(
-            {0, "udp 53 is allowed by line 2 of /etc/procket.conf: allow @" ++ User ++ " udp 1-1023\n"}, Explain(User, ["udp", "53"])),
+            {0, "udp 53 is allowed by line 2 of /etc/procket/policy.conf: allow @" ++ User ++ " udp 1-1023\n"}, Explain(User, ["udp", "53"])),
         ?assertEqual(
-            {1, "udp 54 is refused by line 1 of /etc/procket.conf: deny " ++ User ++ " udp 54\n"}, Explain(User, ["udp 54"])),
-        ?assertEqual({1, "tcp 80 on eth0 is refused: no line of /etc/procket.conf allows it\n"}, Explain(User, ["tcp 80 on eth0"])),
-        ?assertMatch({0, "device net/tun is allowed by line 4" ++ _}, Explain("0", ["device", "net/tun"])),
+            {1, "udp 54 is refused by line 1 of /etc/procket/policy.conf: deny " ++ User ++ " udp 54\n"}, Explain(User, ["udp 54"])),
+        ?assertEqual({1, "tcp 80 on eth0 is refused: no line of /etc/procket/policy.conf allows it\n"}, Explain(User, ["tcp 80 on eth0"])),
+        ?assertMatch({0, "device net/tun is allowed by line 4" ++ _}, Explain("#0", ["device", "net/tun"])),
         ?assertEqual({2, "procket: no user nobody-here in /etc/passwd\n"}, Explain("nobody-here", ["udp", "53"])),
         ?assertEqual({2, "procket: not a thing to open: nothing\n"}, Explain(User, ["nothing"])),
-        ok = file:delete(Dir ++ "/etc/procket.conf"),
+        %% The words do not say which.
+        procket_machine:policy(Machine, ["allow ", User, " socket inet6 raw 6\nallow * raw *\n"]),
         ?assertEqual(
-            {0, "there is no /etc/procket.conf: whoever may run the opener may open udp 53\n"}, Explain(User, ["udp", "53"]))
+            {0, lists:append(["inet: raw 6 is allowed by line 2 of /etc/procket/policy.conf: allow * raw *\n",
+                "inet6: raw 6 is allowed by line 1 of /etc/procket/policy.conf: allow ", User, " socket inet6 raw 6\n"])},
+            Explain(User, ["raw 6"])
+        ),
+        ok = file:delete(Dir ++ "/etc/procket/policy.conf"),
+        ?assertEqual({2, "procket: /etc/procket/policy.conf: cannot be read: enoent\n"}, Explain(User, ["udp", "53"]))
     end).
 
 %% By hand, a setuid file reads nothing that its caller could not.
 tools_have_no_rights(_Config) ->
     with_policy("allow * any\n", fun(#{dir := Dir} = Machine, _Ask) ->
-        _ = procket_test:sh_ok(["chmod 600 ", Dir, "/etc/procket.conf"]),
+        _ = procket_test:sh_ok(["chmod 600 ", Dir, "/etc/procket/policy.conf"]),
         Program = procket_machine:setuid(Machine),
         [
             ?assertEqual({1, File ++ ": cannot be read: eacces\n"}, procket_machine:run_as_user(Machine, [Program, "--check-policy", File]))
-         || File <- ["/etc/procket.conf", "/etc/shadow"]
+         || File <- ["/etc/procket/policy.conf", "/etc/shadow"]
         ],
-        ?assertEqual({2, "procket: /etc/procket.conf: cannot be read: eacces\n"}, procket_machine:run_as_user(Machine, [Program, "--explain", "root", "udp 53"]))
+        ?assertEqual({2, "procket: /etc/procket/policy.conf: cannot be read: eacces\n"}, procket_machine:run_as_user(Machine, [Program, "--explain", "root", "udp 53"]))
     end).
 
 %% The example of docs/security.md, and what it says of it.
@@ -260,8 +329,8 @@ documented(_Config) ->
     [Session] = [Block || <<"$ procket --explain", _/binary>> = Block <- Blocks],
     procket_machine:with(fun(#{lib := Lib} = Machine) ->
         _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
-        procket_machine:policy(Machine, Example),
-        ?assertMatch({0, "/etc/procket.conf: 9 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket.conf"])),
+        procket_machine:policy(Machine, [Example, "\n"]),
+        ?assertMatch({0, "/etc/procket/policy.conf: 9 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket/policy.conf"])),
         [
             begin
                 [Command, Answer] = string:split(Line, "\n"),

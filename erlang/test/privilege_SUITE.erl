@@ -9,7 +9,7 @@ all() ->
         refused_without_rights, setuid_opener, setuid_opener_of_another_group, sudo_opener, sudo_without_a_rule,
         capable_opener, capability_for_devices, capable_beam, privileged_beam, root_beam_under_sudo, beam_with_ambient_capabilities,
         setgid_gives_nothing, setuid_process, sudo_process, capable_process, root_process, worker_of_a_setuid_file,
-        worker_of_a_capable_file, worker_of_an_ordinary_file, capture, libraries, demo
+        worker_of_a_capable_file, worker_of_an_ordinary_file, capture, capture_of_a_beam_with_ambient_capabilities, libraries, demo
     ].
 
 suite() ->
@@ -88,6 +88,7 @@ capable_opener(_Config) ->
 
 capability_for_devices(_Config) ->
     procket_machine:with(fun(Machine) ->
+        procket_machine:policy(Machine, "allow * any\n"),
         private_device(Machine),
         Opener = procket_machine:capable(Machine, "cap_dac_override+p"),
         Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", Opener, "\"}"]),
@@ -261,6 +262,21 @@ capture(_Config) ->
         end)
     end).
 
+%% None of the BEAM's rights, and no more open files than it needs.
+capture_of_a_beam_with_ambient_capabilities(_Config) ->
+    procket_machine:with(fun(#{user := User} = Machine) ->
+        As = ["setpriv", "--reuid", User, "--regid", User, "--init-groups", "--inh-caps", "+net_raw,+net_admin",
+            "--ambient-caps", "+net_raw,+net_admin"],
+        procket_machine:inspect(Machine#{as => As}, {"element(1, gen_raw:open(\"lo\", [{exec, [\"\"]}]))", fun(Output, Programs) ->
+            ?assertMatch({match, _}, re:run(Output, "ok ready"), Output),
+            Pid = proplists:get_value(capture, Programs),
+            Status = status(Pid),
+            ?assertEqual([0, 0, 0, 0], [capabilities(Set, Status) || Set <- ["CapPrm", "CapEff", "CapInh", "CapAmb"]]),
+            {ok, Limits} = file:read_file("/proc/" ++ Pid ++ "/limits"),
+            [?assertMatch({match, _}, re:run(Limits, Line)) || Line <- ["Max open files +16 +16 ", "Max processes +0 +0 "]]
+        end})
+    end).
+
 worker_of_an_ordinary_file(_Config) ->
     procket_machine:with(fun(#{lib := Lib} = Machine) -> worker_has_nothing(Machine, Lib ++ "/priv/procket") end).
 
@@ -300,7 +316,10 @@ demo(_Config) ->
                     "without the opener, port 53: \\{error,eacces\\}",
                     "udp, 127.0.0.1 port 53 answers: who is there\\? gen_udp is",
                     "tcp, 127.0.0.1 port 80 answers: gen_tcp says hello",
-                    "the port program opener, process \\d+, runs as user 65534, effective 65534, saved 65534, capabilities in force 0+\n"
+                    "the port program opener, process \\d+, runs as user 65534, effective 65534, saved 65534, capabilities in force 0+\n",
+                    "without a policy:\n *port 53: opened\n *port 80: opened\n */dev/zero: \\{error,eacces\\}\n"
+                    "with a policy, allow nobody udp 53:\n *port 53: opened\n *port 80: \\{error,eacces\\}\n.*\n"
+                    "where the policy is missing:\n *port 53: \\{error,eacces\\}\n"
                 ]],
                 ?assertEqual(Before, temporary());
             Failed ->

@@ -22,7 +22,7 @@ with(Fun) ->
     Dir = string:trim(procket_test:sh_ok("mktemp -d -p /var/tmp")),
     try
         Nodes = [{"null", "1 3"}, {"zero", "1 5"}, {"full", "1 7"}, {"random", "1 8"}, {"urandom", "1 9"}, {"tty", "5 0"}, {"net/tun", "10 200"}],
-        _ = procket_test:sh_ok(["chmod 755 ", Dir, " && cd ", Dir, " && cp -a /etc etc && rm -f etc/procket.conf && mkdir -p dev/net home"]),
+        _ = procket_test:sh_ok(["chmod 755 ", Dir, " && cd ", Dir, " && cp -a /etc etc && rm -rf etc/procket etc/procket.conf && mkdir -p dev/net home"]),
         [_ = procket_test:sh_ok(["cd ", Dir, "/dev && mknod -m 666 ", Name, " c ", Number]) || {Name, Number} <- Nodes],
         ok = file:write_file(filename:join(Dir, "enter"), [
             "#!/bin/sh\nset -e\nmount --make-rprivate /\nmount --bind ", Dir, "/etc /etc\nmount --bind ", Dir, "/dev /dev\n",
@@ -97,7 +97,7 @@ role(Pid) ->
     {ok, Line} = file:read_file("/proc/" ++ Pid ++ "/cmdline"),
     case lists:reverse(binary:split(Line, <<0>>, [global, trim])) of
         [<<"opener">>, <<"-n">> | _] -> [];
-        [Role, Path | _] when Role =:= <<"opener">>; Role =:= <<"worker">> ->
+        [Role, Path | _] when Role =:= <<"opener">>; Role =:= <<"worker">>; Role =:= <<"capture">> ->
             %% sudo has the same words behind it.
             {ok, Exe} = file:read_link("/proc/" ++ Pid ++ "/exe"),
             [{binary_to_atom(Role), Pid} || filename:basename(Exe) =:= filename:basename(binary_to_list(Path))];
@@ -136,9 +136,10 @@ root_owned(#{lib := Lib}) ->
     _ = procket_test:sh_ok(["cp ", Lib, "/priv/procket ", Path, " && chmod 755 ", Path]),
     Path.
 
-%% Writes /etc/procket.conf.
+%% Writes /etc/procket/policy.conf.
 policy(#{dir := Dir}, Text) ->
-    File = filename:join(Dir, "etc/procket.conf"),
+    File = filename:join(Dir, "etc/procket/policy.conf"),
+    ok = filelib:ensure_dir(File),
     _ = file:delete(File),
     ok = file:write_file(File, Text),
     _ = procket_test:sh_ok(["chmod 644 ", File]),

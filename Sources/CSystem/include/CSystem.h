@@ -26,6 +26,7 @@ const char *procket_errno_name(int number);
 int procket_fcntl(int fd, int command, int argument);
 int procket_ioctl(int fd, unsigned long request, void *argument);
 int procket_open(const char *path, int flags);
+int procket_open_in(int directory, const char *name, int flags);
 
 // fcntl(2)
 enum { procket_set_pipe_size = 1031, procket_get_pipe_size = 1032 };
@@ -61,7 +62,7 @@ int procket_processors(void);
 #ifdef __linux__
 // A descriptor that only names a file: `O_PATH`.
 enum { procket_path_only = 010000000 };
-// Opens a file below a directory, through no symbolic link: openat2(2).
+// Opens a file below a directory, through no symbolic link and on the same file system: openat2(2).
 int procket_open_beneath(int directory, const char *path, int flags);
 // Opens a file through no symbolic link.
 int procket_open_straight(const char *path, int flags);

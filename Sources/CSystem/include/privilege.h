@@ -3,6 +3,7 @@
 #define PROCKET_PRIVILEGE_H
 
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #ifdef __linux__
@@ -28,6 +29,8 @@ int procket_close_from(int first);
 int procket_clear_environment(void);
 // No core dump, and not to be read or traced by others: prctl(2), setrlimit(2).
 int procket_undumpable(void);
+// So many open files, and no other process: setrlimit(2).
+int procket_limit(rlim_t files);
 // No signal is blocked or ignored because a parent had it so.
 int procket_reset_signals(void);
 
@@ -47,6 +50,13 @@ int procket_set_capabilities(const struct procket_capabilities *sets);
 int procket_keep_capabilities(int keep);
 // Empties the ambient set, and the bounding set where that is allowed.
 int procket_bound_capabilities(void);
+
+// From here on files are opened for writing below this directory alone, none is made, removed or executed, and nothing is reached by a
+// TCP connection, an abstract Unix socket or a signal: landlock(7). 0 also where the kernel has no Landlock; what an older one cannot
+// bound is not bounded.
+int procket_write_only_below(const char *directory);
+// Of Landlock; -1 where the kernel has none.
+int procket_landlock_version(void);
 
 // No new rights by execve(2), and only the system calls that the filter lets through: seccomp(2).
 int procket_filter_system_calls(const struct sock_filter *filter, unsigned short length);

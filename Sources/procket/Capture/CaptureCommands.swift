@@ -8,6 +8,8 @@ import SystemCalls
   extension CaptureServer {
     /// How long descriptors may take that were sent ahead of a request, in milliseconds.
     private static let patience: CInt = 1000
+    /// Stdio, the channel, the source and its netlink socket, and as many again on the way.
+    private static let openFiles = 16
 
     /// Runs a function; false where there is nothing to answer, or not yet.
     mutating func run(_ function: String, _ call: inout Call) throws(Failure) -> Bool {
@@ -18,6 +20,8 @@ import SystemCalls
         // The last thing for which the user mattered.
         try call.system { () throws(Errno) in
           try Surroundings.becomeNobody()
+          try Surroundings.forgetCapabilities()
+          try Surroundings.limit(openFiles: Self.openFiles)
           try SystemCallFilter.install(.capture)
         }
         return true

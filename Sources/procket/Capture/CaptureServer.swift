@@ -200,7 +200,11 @@ import SystemCalls
 
     private mutating func serve(_ frame: UnsafeRawBufferPointer) throws(Errno) {
       guard let request = Request(frame, otherwise: &context.answer) else { return try answer(id: nil) }
-      if request.function == "part" { return try assemble(request) }
+      if request.isPart, context.channel.number >= 0 { return try assemble(request) }
+      try call(request)
+    }
+
+    private mutating func call(_ request: Request) throws(Errno) {
       context.answer.begin(id: request.id)
       do throws(Failure) {
         guard request.arguments.isList else { throw .name("badrequest") }
@@ -232,7 +236,15 @@ import SystemCalls
         fail(request, error)
         return try answer(id: request.id)
       }
-      try whole?.bytes.withBytes { (bytes) throws(Errno) in try serve(bytes) }
+      try whole?.bytes.withBytes { (bytes) throws(Errno) in
+        guard let request = Request(bytes, otherwise: &context.answer) else { return try answer(id: nil) }
+        guard !request.isPart else {
+          context.answer.begin(id: request.id)
+          fail(request, .name("badrequest"))
+          return try answer(id: request.id)
+        }
+        try call(request)
+      }
     }
 
     /// The result of a request to send.

@@ -5,13 +5,16 @@ import SystemCalls
 extension Commands {
   /// The version of docs/protocol.md.
   static let protocolVersion = 2
+  /// No more than that is written to a socket which others chose.
+  private static let secretLength = 32
 
   /// Connects the channel: `[Path, Secret, Spin]`, the last in microseconds.
   @Sendable static func attach(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let path = try call.binary()
     let secret = try call.binary()
     let spin = try call.integer(in: 0...Int64(1_000_000))
-    guard !path.isEmpty, !path.contains(0), path.count < 104, secret.count <= 256 else { throw .argument(1) }
+    guard !path.isEmpty, !path.contains(0), path.count < 104 else { throw .argument(1) }
+    guard secret.count == secretLength else { throw .argument(2) }
     guard context.channel.number < 0 else { throw .code(EISCONN) }
     let caller = context.privileges.caller.user
     do throws(Errno) {

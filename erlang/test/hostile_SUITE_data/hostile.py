@@ -6,12 +6,14 @@ policy allows udp 53 and devices below race/. DIRECTORY belongs to root, DIRECTO
 import array
 import contextlib
 import errno
+import fcntl
 import os
 import pwd
 import random
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -115,7 +117,10 @@ class Opener:
         self.listener.bind(self.path)
         self.listener.listen(1)
         self.channel = None
-        self.process = subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+        self.process = self.start(**options)
+
+    def start(self, **options):
+        return subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
 
     def send(self, data):
         self.process.stdin.write(data)
@@ -149,10 +154,10 @@ class Opener:
             check(self.channel.recv(32) == SECRET, "secret")
         return answer
 
-    def descriptors(self):
+    def descriptors(self, timeout=0.2):
         """All that have come over the channel so far."""
         found = []
-        while select.select([self.channel], [], [], 0.2)[0]:
+        while select.select([self.channel], [], [], timeout if not found else 0)[0]:
             data, control, _, _ = self.channel.recvmsg(1, 4096)
             if not data:
                 break
@@ -188,7 +193,7 @@ def opens_what_is_allowed(opener):
     check(opener.ask("open", socket_request()) == OK, "udp 53")
     only_udp_53(opener.descriptors(), 1)
     check(opener.ask("open", socket_request(port=54)) == error("eacces"), "udp 54")
-    check(opener.ask("open", socket_request(17, 3, 8)) == error("eacces"), "packet")
+    check(opener.ask("open", socket_request(17, 3, 8, 0)) == error("eacces"), "packet")
     check(opener.ask("dev", device(b"private")) == error("eacces"), "device")
 
 
@@ -335,6 +340,90 @@ def forged_sudo():
             check(process.wait(20) == status, user)
 
 
+class Prefixed(Opener):
+    """An opener that runs as root, started by USER through a prefix that sets these variables. What it reads from is USER's."""
+
+    def __init__(self, **variables):
+        self.environment = variables
+        os.seteuid(WHO.pw_uid)
+        super().__init__()
+
+    def start(self, **options):
+        # A pipe belongs to whoever makes it.
+        read, write = os.pipe()
+        os.seteuid(0)
+        process = subprocess.Popen([OPENER, "opener"], stdin=read, stdout=subprocess.PIPE, env=self.environment)
+        os.close(read)
+        process.stdin = os.fdopen(write, "wb")
+        return process
+
+
+class Started(Opener):
+    """An opener of USER, started and seen by root."""
+
+    def __init__(self):
+        os.seteuid(WHO.pw_uid)
+        super().__init__(preexec_fn=become_user)
+
+    def start(self, **options):
+        os.seteuid(0)
+        return super().start(**options)
+
+
+def prefixes():
+    """Root's rights through doas, pkexec, su and others: the caller is still USER, or nobody is served."""
+    user = str(WHO.pw_uid)
+    path = DIRECTORY + "/roots"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(5)
+    for variables in [{"DOAS_USER": USER}, {"PKEXEC_UID": user}, {"SUDO_UID": user, "SUDO_GID": user},
+                      {"DOAS_USER": USER, "PKEXEC_UID": user}]:
+        opener = Prefixed(**variables)
+        check(opener.attach(path) == error("eacces"), variables)
+        opens_what_is_allowed(opener)
+        check(opener.status("Uid").split() == [user] * 4, variables)
+        check(opener.status("Gid").split() == [str(WHO.pw_gid)] * 4, variables)
+        check(opener.end() == 0)
+    daemon = pwd.getpwnam("daemon")
+    for variables in [
+            # su, and others that nobody knows.
+            {}, {"USER": "root", "LOGNAME": "root"},
+            # What a prefix passes on of the caller's own, beside what it sets.
+            {"DOAS_USER": USER, "SUDO_UID": "0", "SUDO_GID": "0"}, {"PKEXEC_UID": user, "DOAS_USER": "root"},
+            # Nobody set it but the caller.
+            {"SUDO_UID": "0", "SUDO_GID": "0"}, {"DOAS_USER": "root"}, {"PKEXEC_UID": "0"},
+            {"DOAS_USER": "daemon"}, {"SUDO_UID": str(daemon.pw_uid), "SUDO_GID": str(daemon.pw_gid)},
+            # No user.
+            {"DOAS_USER": "nobody-here"}, {"DOAS_USER": ""}, {"DOAS_USER": user}, {"PKEXEC_UID": "x"}, {"PKEXEC_UID": "+0"},
+            {"PKEXEC_UID": "4294967295"}, {"PKEXEC_UID": "3999999999"}]:
+        opener = Prefixed(**variables)
+        with contextlib.suppress(BrokenPipeError):
+            answer = opener.attach(path)
+            check(answer is None, variables, answer)
+        check(opener.process.wait(20) == 71, variables)
+    check(not select.select([listener], [], [], 0.5)[0], "connected to what only root can reach")
+    # Root's own opener serves root.
+    with subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}) as process:
+        process.stdin.write(frame(request("attach", binary(path.encode()), binary(SECRET), integer(0))))
+        process.stdin.flush()
+        channel, _ = listener.accept()
+        check(channel.recv(100) == SECRET)
+        process.stdin.close()
+
+
+def secret_of_another_length():
+    def attack():
+        opener = Opener()
+        for length in [0, 1, 31, 33, 256]:
+            answer = opener.ask("attach", binary(opener.path.encode()), binary(bytes(length)), integer(0))
+            check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x02"))), length, answer)
+        check(not select.select([opener.listener], [], [], 0.2)[0], "connected")
+        opens_what_is_allowed(opener)
+        opener.end()
+    as_user(attack)
+
+
 def unreadable_directory():
     os.mkdir(DIRECTORY + "/deep")
     os.mkdir(DIRECTORY + "/deep/er")
@@ -465,6 +554,56 @@ def device_race():
     as_user(attack)
 
 
+def other_file_system():
+    """What is mounted below /dev, such as /dev/shm, is no device, and whether there is something is not told."""
+    os.mkdir("/dev/race")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/dev/race"], check=True)
+    os.mknod("/dev/race/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mkdir("/dev/race/secret", 0o700)
+    open("/dev/race/secret/there", "w").close()
+
+    def attack():
+        opener = Opener()
+        opener.attach()
+        for name in [b"race/null", b"race/secret/there", b"race/secret/missing", b"race/missing"]:
+            answer = opener.ask("dev", device(name))
+            check(answer == error("exdev" if name.count(b"/") == 1 else "eacces"), name, answer)
+        check(opener.end() == 0)
+    as_user(attack)
+
+
+def nobody_reads_what_is_printed():
+    """A full pipe keeps a process that prints: one with no rights."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    for arguments in [["--help"], ["--version"], ["--explain"], ["--explain", "root", "udp 53"], ["--check-policy", "/nothing"], [], ["nothing"],
+                      ["opener", "x"]]:
+        process = subprocess.Popen([OPENER] + arguments, stdout=write, stderr=write, preexec_fn=become_user)
+        try:
+            deadline = time.monotonic() + 20
+            waits = None
+            while time.monotonic() < deadline:
+                with open("/proc/%d/status" % process.pid) as file:
+                    status = file.read()
+                with open("/proc/%d/comm" % process.pid) as file:
+                    name = file.read().strip()
+                waits = re.search(r"^State:\s*(.)", status, re.M).group(1) == "S" and name != "python3"
+                user = re.search(r"^Uid:\s*(.*)$", status, re.M).group(1).split()
+                held = [int(re.search(r"^Cap%s:\s*(.*)$" % kind, status, re.M).group(1), 16) for kind in ("Prm", "Eff")]
+                if waits and user == [str(WHO.pw_uid)] * 4 and held == [0, 0]:
+                    break
+                check(process.poll() is None, "ended", arguments)
+                time.sleep(0.01)
+            else:
+                raise AssertionError((arguments, status))
+        finally:
+            process.kill()
+            process.wait()
+
+
 def random_frames():
     def attack():
         chance = random.Random(4711)
@@ -518,7 +657,17 @@ def huge_terms():
                 opener.send(frame(request("part", integer(60000 * index), total, chunk, number=number)))
                 while select.select([opener.process.stdout], [], [], 0)[0]:
                     check(opener.receive() is not None, "ended")
-        check(opener.peak() < 200, opener.peak())
+        # Parts of parts, also to one that is not attached.
+        inner = b"\x83" + request("part", integer(0), integer(5), binary(b"12345"))
+        for _ in range(12):
+            inner = b"\x83" + request("part", integer(0), integer(len(inner)), binary(inner))
+        other = Opener()
+        for one in [opener, other]:
+            for _ in range(1000):
+                one.send(frame(inner[1:]))
+                check(one.receive() is not None, "ended")
+            check(one.peak() < 64, one.peak())
+        check(other.end() == 0)
         opener.end()
     as_user(attack)
 
@@ -541,7 +690,7 @@ def other_commands():
             check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), name, answer)
         for wrong in [socket_request(port=-1), socket_request(port=65536), socket_request(family=-1), socket_request(kind=0x800),
                       socket_request(kind=-1), socket_request(protocol=-1), socket_request(backlog=integer(-1)),
-                      socket_request(interface=b"a/b"), socket_request(interface=b"a\0"), socket_request(namespace=b"/a\0b"),
+                      socket_request(interface=b"a/b"), socket_request(interface=b"a\0"), socket_request(namespace=b"/a\0b"), socket_request(namespace=b"/\xff"),
                       socket_request(namespace=b"/" + b"a" * 5000), tuple_(), integer(1), tuple_(*[integer(1)] * 9)]:
             answer = opener.ask("open", wrong)
             check(answer == tuple_(integer(1), tuple_(atom("error"), tuple_(atom("badarg"), b"a\x01"))), wrong[:40], answer)
@@ -683,7 +832,7 @@ def little_room():
                     continue
                 try:
                     opener.attach()
-                    for wanted in [socket_request(port=54), socket_request(17, 3, 8)]:
+                    for wanted in [socket_request(port=54), socket_request(17, 3, 8, 0)]:
                         check(opener.ask("open", wanted) != OK, limit, value)
                 except (AssertionError, BrokenPipeError, TypeError) as failure:
                     check("OK" not in str(failure))
@@ -709,6 +858,225 @@ def not_to_be_looked_into():
                 raise AssertionError("can read " + path)
         check(opener.end() == 0)
     as_user(attack)
+
+
+def policy_saved():
+    """The policy is saved again and again, as editors do it, while a caller asks without a pause."""
+    path = "/etc/procket/policy.conf"
+    with open(path, "rb") as file:
+        text = file.read()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        turn = 0
+        while not select.select([read], [], [], 0)[0]:
+            turn += 1
+            if turn % 2:
+                # vim: the old file is the backup, and the new one is created.
+                os.rename(path, path + "~")
+                with open(path, "xb") as file:
+                    file.write(text)
+            else:
+                # Others: written in its place, from the start.
+                with open(path, "wb", buffering=0) as file:
+                    file.write(text[:20])
+                    file.write(text[20:])
+            if turn % 10 == 0:
+                shutil.rmtree("/etc/procket")
+                os.mkdir("/etc/procket")
+                with open(path, "xb") as file:
+                    file.write(text)
+            time.sleep(0.0003)
+        os._exit(0)
+
+    def attack():
+        opener = Opener()
+        opener.attach()
+        opened = set()
+        forbidden = [("open", socket_request(port=54)), ("open", socket_request(17, 3, 8, 0)), ("dev", device(b"private"))]
+        for turn in range(30000):
+            opened.add(opener.ask("open", socket_request()))
+            for number in opener.descriptors(0):
+                os.close(number)
+            answer = opener.ask(*forbidden[turn % 3])
+            check(answer == error("eacces"), forbidden[turn % 3], answer)
+        # Both: where the policy was there, and where it was not.
+        check(opened == {OK, error("eacces")}, opened)
+        check(opener.end() == 0)
+    try:
+        as_user(attack)
+    finally:
+        os.write(write, b"x")
+        _, status = os.waitpid(child, 0)
+    check(status == 0, "saves", status)
+
+
+def one_meaning():
+    """Whatever is opened, in whatever spelling it is asked for, is what the policy allows: looked at from outside."""
+    chance = random.Random(int(os.environ.get("SEED", "1")))
+    cases = int(os.environ.get("CASES", "10000"))
+    path = "/etc/procket/policy.conf"
+    for name in ["eth0", "mgmt0"]:
+        subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name + "p"], check=True)
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    subprocess.run(["ip", "link", "property", "add", "dev", "mgmt0", "altname", "another0"], check=True)
+    spaces = {}
+    for name in ["lab1", "lab2"]:
+        place = DIRECTORY + "/" + name
+        open(place, "w").close()
+        subprocess.run(["unshare", "--net", "mount", "--bind", "/proc/self/ns/net", place], check=True)
+        spaces[os.stat(place).st_ino] = place
+    os.symlink(DIRECTORY + "/lab1", DIRECTORY + "/link")
+    names = {"inet": 2, "inet6": 10, "netlink": 16, "packet": 17, "unix": 1}
+    types = {"stream": 1, "dgram": 2, "raw": 3, "seqpacket": 5}
+
+    def rule():
+        """A line as words: (allows, who, what, interface, namespace)."""
+        number = chance.choice
+        what = number([
+            "any", "icmp", "icmp6", "udp *", "tcp *", "udp 53", "tcp 80", "udp 0-1023", "tcp 1-79,81", "raw *", "raw 1", "raw 6", "raw 58",
+            "packet *", "packet 0x0800", "packet 3", "packet 0", "socket inet stream 0", "socket inet stream 262", "socket inet dgram 136",
+            "socket inet dgram 17", "socket netlink dgram *", "socket netlink raw 15", "socket netlink * 0", "socket unix * *",
+            "socket unix raw 1", "socket * raw *", "socket inet * *", "socket packet 10 *", "socket inet 10 *", "socket * dgram *"])
+        return (number([True, True, True, False]), number([USER, "*", "@" + USER, "daemon", "@daemon"]), what,
+                number(["", "", "*", "eth0", "mgmt0", "mgmt*", "another0", "lo", "?o"]),
+                number(["", "", "*", DIRECTORY + "/lab1", DIRECTORY + "/lab?", DIRECTORY + "/link"]))
+
+    def text(parts):
+        allows, who, what, interface, namespace = parts
+        return " ".join(["allow" if allows else "deny", who, what] + (["on", interface] if interface else [])
+                        + (["in", namespace] if namespace else []))
+
+    def like(pattern, name):
+        translated = "".join("[^/]*" if c == "*" else "[^/]" if c == "?" else re.escape(c) for c in pattern)
+        return pattern == "*" or re.fullmatch(translated, name) is not None
+
+    def same(family, kind, protocol):
+        """Kinds of sockets that the kernel makes of several numbers."""
+        if (family, kind) == (2, 10):
+            family = 17
+        if family in (2, 10):
+            protocol = {(1, 0): 6, (1, 262): 6, (2, 0): 17, (5, 0): 132}.get((kind, protocol), protocol)
+        if (family, kind) == (16, 2):
+            kind = 3
+        if (family, kind) == (1, 3):
+            kind = 2
+        if (family, protocol) == (1, 1):
+            protocol = 0
+        return family, kind, protocol
+
+    def concerns(what, seen):
+        family, kind, protocol = same(*seen[:3])
+        words = what.split()
+        if words[0] in ("udp", "tcp"):
+            ranges = [part.split("-") for part in words[1].replace("*", "0-65535").split(",")]
+            return (family in (2, 10) and (kind, protocol) == ((2, 17) if words[0] == "udp" else (1, 6))
+                    and any(int(part[0]) <= seen[3] <= int(part[-1]) for part in ranges))
+        if words[0] in ("icmp", "icmp6"):
+            return (family, kind, protocol) == ((2, 3, 1) if words[0] == "icmp" else (10, 3, 58))
+        if words[0] == "raw":
+            return family in (2, 10) and kind == 3 and words[1] in ("*", str(protocol))
+        if words[0] == "packet":
+            return family == 17 and kind in (2, 3, 10) and (words[1] == "*" or socket.htons(int(words[1], 0)) == protocol)
+        if words[0] == "socket":
+            wanted = [names.get(words[1], words[1]), types.get(words[2], words[2]), words[3]]
+            numbers = [None if word == "*" else int(word) for word in wanted]
+            if None not in numbers[:2]:
+                given = -1 if numbers[2] is None else numbers[2]
+                numbers = list(same(numbers[0], numbers[1], given))[:2] + [None if given == -1 else same(numbers[0], numbers[1], given)[2]]
+            return all(number in (None, value) for number, value in zip(numbers, (family, kind, protocol)))
+        return words[0] == "any"
+
+    def decision(rules, seen):
+        """The line that decides, and whether it allows."""
+        for line, (allows, who, what, interface, namespace) in enumerate(rules, 1):
+            if (who in (USER, "*", "@" + USER) and concerns(what, seen) and like(interface, seen[4]) and like(namespace, seen[5])):
+                return line, allows
+        return None, False
+
+    def look(number):
+        """What a descriptor is: family, type, protocol, port, interface, namespace."""
+        space = fcntl.ioctl(number, 0x894c)  # SIOCGSKNS
+        place = spaces.get(os.fstat(space).st_ino, "")
+        os.close(space)
+        with socket.socket(fileno=number) as got:
+            family, kind, protocol = [got.getsockopt(socket.SOL_SOCKET, option) for option in (39, 3, 38)]
+            port, interface = 0, ""
+            if family == 17:
+                interface, protocol, *_ = got.getsockname()
+                protocol = socket.htons(protocol)
+            elif family in (2, 10):
+                interface = got.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).split(b"\0")[0].decode()
+                port = got.getsockname()[1] if kind != 3 else 0
+            return family, kind, protocol, port, interface, place
+
+    def words_of(seen):
+        family, kind, protocol, port, interface, place = seen
+        family, kind, protocol = same(family, kind, protocol)
+        if family in (2, 10) and (kind, protocol) in ((1, 6), (2, 17)):
+            what = "%s %d" % ("tcp" if kind == 1 else "udp", port)
+        else:
+            what = "socket %d %d %d" % (family, kind, protocol)
+        return what + (" on " + interface if interface else "") + (" in " + place if place else "")
+
+    opened = refused = unclear = 0
+    explained = {}
+    while opened + refused + unclear < cases:
+        rules = [rule() for _ in range(chance.randrange(1, 5))]
+        if chance.randrange(5):
+            rules.append((True, "*", "any", chance.choice(["*"] * 5 + ["mgmt0", "another0", ""]), chance.choice(["*"] * 4 + [""])))
+        with open(path, "w") as file:
+            file.write("".join(text(parts) + "\n" for parts in rules))
+        explained.clear()
+        opener = Started()
+        opener.attach()
+        for _ in range(50):
+            family, kind, protocol, port = [chance.choice(numbers) for numbers in (
+                [2, 2, 2, 10, 16, 17, 1, 38], [1, 2, 3, 3, 5, 6, 10, 2 | 0x10, 3 | 0x400],
+                [0, 0, 1, 6, 17, 58, 132, 136, 255, 256, 262, 8, 8 + 65536, 0x0300, 0x0300 + 65536, 15, 32], [0, 0, 53, 80, 1024])]
+            if chance.randrange(5):
+                # What the kernel knows.
+                kind, protocol = chance.choice({
+                    2: [(1, 0), (1, 6), (1, 262), (2, 0), (2, 17), (3, 1), (3, 255), (2, 136), (10, 8)],
+                    10: [(1, 0), (1, 6), (1, 262), (2, 0), (2, 17), (3, 58), (3, 6)], 16: [(2, 0), (3, 0), (2, 15), (3, 15)],
+                    17: [(2, 8), (3, 8), (3, 0), (10, 0x0300)], 1: [(1, 0), (1, 1), (3, 0), (2, 1), (5, 0)]}.get(family, [(5, 0)]))
+            if family not in (2, 10) or kind in (3, 10):
+                port = chance.choice([0, 0, 0, 0, port])
+            interface = chance.choice([b"", b"", b"lo", b"eth0", b"mgmt0"] + [b"mgmt0:", b"mgmt0:1", b"another0", b"nosuch0", b"a" * 16]
+                                      * (chance.randrange(4) == 0)) if family in (2, 10, 17) or not chance.randrange(5) else b""
+            namespace = chance.choice([b""] * 8 + [(DIRECTORY + name).encode() for name in
+                                                   ["/lab1", "/lab1", "/lab2", "/link", "//lab1", "/./lab2", "/home/../lab1"]])
+            answer = opener.ask("open", socket_request(family, kind, protocol, port, interface, namespace,
+                                                       integer(5) if chance.randrange(8) == 0 else atom("undefined")))
+            case = (rules, family, kind, protocol, port, interface, namespace, answer)
+            if answer == OK:
+                [number] = opener.descriptors()
+                seen = look(number)
+                opened += 1
+                # A port of the kernel's choice was asked for as 0.
+                seen = seen[:3] + (port if port == 0 else seen[3],) + seen[4:]
+                check(seen[:1] == (17 if kind == 10 else family,) and seen[4] == interface.decode() and seen[3] == port, seen, case)
+                check(seen[5] == namespace.decode(), seen, case)
+                line, allows = decision(rules, seen)
+                check(allows, seen, line, case)
+                words = words_of(seen)
+                if words not in explained:
+                    explained[words] = subprocess.run([OPENER, "--explain", USER, words], capture_output=True, text=True).stdout
+                # One line, or one for each family.
+                lines = explained[words].splitlines()
+                said = lines[0] if len(lines) == 1 else [text for text in lines if text.startswith({2: "inet: ", 10: "inet6: "}[seen[0]])][0]
+                check("is allowed by line %d of" % line in said, explained[words], seen, case)
+            elif answer == error("eacces"):
+                # ping_group_range refuses these by itself.
+                pings = (family, kind, protocol) in ((2, 2, 1), (10, 2, 58))
+                check(pings or not decision(rules, (family, kind, protocol, port, interface.decode(), namespace.decode()))[1], case)
+                refused += 1
+            else:
+                unclear += 1
+        opener.end()
+    check(opened > cases // 20 and refused > cases // 20, opened, refused, unclear)
+    print(opened, "opened,", refused, "refused,", unclear, "failed")
 
 
 os.umask(0o022)

@@ -1,0 +1,32 @@
+import SystemCalls
+
+/// What tells whether a file is still the one that was read.
+struct FileState: Equatable {
+  private let device: UInt64
+  private let inode: UInt64
+  private let size: Int64
+  private let changed: [Int]
+  /// Whether the last change is so long ago that another one cannot have the same time.
+  let isSettled: Bool
+
+  /// Nil where it cannot be told.
+  init?(_ path: String) {
+    var information = stat()
+    guard (try? valueOrErrno { stat(path, &information) }) != nil else { return nil }
+    device = UInt64(truncatingIfNeeded: information.st_dev)
+    inode = UInt64(truncatingIfNeeded: information.st_ino)
+    size = Int64(information.st_size)
+    #if os(Linux)
+      let times = [information.st_mtim, information.st_ctim]
+    #else
+      let times = [information.st_mtimespec, information.st_ctimespec]
+    #endif
+    changed = times.flatMap { [Int($0.tv_sec), Int($0.tv_nsec)] }
+    let now = Int(time(nil))
+    isSettled = times.allSatisfy { Int($0.tv_sec) < now - 2 }
+  }
+
+  static func == (one: FileState, other: FileState) -> Bool {
+    one.device == other.device && one.inode == other.inode && one.size == other.size && one.changed == other.changed
+  }
+}
