@@ -31,7 +31,8 @@ main([Minutes]) ->
     #{begun := Begun, outcomes := Outcomes, wrong := WrongCalls} = procket_load:stop(Load),
     Wrong = WrongCalls ++ WrongActs,
     ok = all_work(),
-    After = settled(Before, 100),
+    %% Idle openers end after a minute.
+    After = settled(Before, 900),
     Total = lists:sum(maps:values(Begun)),
     Answered = lists:sum(maps:values(Outcomes)),
     Failed = lists:sum([N || {{_, Outcome}, N} <- maps:to_list(Outcomes), Outcome =/= ok]),

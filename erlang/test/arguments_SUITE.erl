@@ -20,6 +20,8 @@ end_per_suite(_Config) ->
 
 every_function(Config) ->
     _ = application:stop(procket),
+    %% Openers that end by themselves would change the counts.
+    application:set_env(procket, opener_idle, infinity),
     %% Files get made under random names.
     {ok, Cwd} = file:get_cwd(),
     Files = filename:join(proplists:get_value(priv_dir, Config), "arguments"),
@@ -46,6 +48,7 @@ every_function(Config) ->
         ok = gen_raw:close(Socket),
         ok = procket:close(FD)
     after
+        application:unset_env(procket, opener_idle),
         file:set_cwd(Cwd)
     end.
 
