@@ -52,7 +52,7 @@ warning_in_a_checkout(Config) ->
     ok = procket_test:copy_executables(Clone),
     _ = procket_test:sh_ok(["echo 'unused() -> ok.' >>", Clone, "/erlang/src/procket_error.erl && echo '{erl_opts, [warnings_as_errors]}.' >>", Project, "/rebar.config"]),
     Compiled = procket_test:sh_ok(["cd ", Project, " && rebar3 compile 2>&1"]),
-    ?assertMatch({match, _}, re:run(Compiled, "unused/0 is unused"), Compiled).
+    ?assertMatch({match, _}, re:run(Compiled, "unused/0 is unused", [unicode]), Compiled).
 
 git_dependency(Config) ->
     Root = proplists:get_value(root, Config),
@@ -149,7 +149,7 @@ project(Name, Config, Deps) ->
 
 build_and_run(Project) ->
     Compiled = procket_test:sh_ok(["cd ", Project, " && rebar3 compile 2>&1"]),
-    ?assertEqual(nomatch, re:run(Compiled, "warning", [caseless]), Compiled),
+    ?assertEqual(nomatch, re:run(Compiled, "warning", [caseless, unicode]), Compiled),
     Run = "erl -noshell -pa _build/default/lib/*/ebin _build/default/checkouts/*/ebin -run ",
     [
         begin
