@@ -138,7 +138,8 @@ neighbours(_Config) ->
         ?assertEqual(false, packet:arplookup({10, 9, 6, 77})),
         _ = procket_test:sh_ok("ip neigh replace 10.9.6.2 lladdr 02:00:00:00:00:02 dev " ++ ?HERE),
         ?assertEqual({2, 0, 0, 0, 0, 2}, packet:arplookup({10, 9, 6, 2})),
-        ?assertEqual({2, 0, 0, 0, 0, 2}, packet:arplookup("10.9.6.2"))
+        ?assertEqual({2, 0, 0, 0, 0, 2}, packet:arplookup("10.9.6.2")),
+        [?assertError(badarg, packet:arplookup(Address), Address) || Address <- [{256, 0, 0, 1}, {}, {1, 2, 3}, {a, b, c, d}]]
     end).
 
 %% In a namespace of its own, where the default route is ours to make: a BEAM runs there.
