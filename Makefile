@@ -8,8 +8,7 @@ PORT_SOURCES := Package.swift $(shell find Sources -type f)
 # Where ei is, when it is not on the default paths.
 EI_FLAGS = $(shell scripts/ei-flags)
 SWIFT_FLAGS = $(EI_FLAGS)
-# No library is looked for beside the program; all symbols are bound at the start, and their table is read-only from then on.
-LINK_FLAGS := --disable-local-rpath $(if $(filter Linux,$(shell uname -s)),-Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now -Xlinker -s)
+LINK_FLAGS = $(shell scripts/link-flags)
 # The compiler of filter expressions is built where libpcap is, unless PROCKET_WITHOUT_PCAP says otherwise. A target that installs
 # packages finds it afterwards: so the variable goes to each run of Swift, and not to every process.
 HASH := \#

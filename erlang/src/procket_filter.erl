@@ -38,7 +38,7 @@
 -define(TAG_LENGTH, 4).
 
 %% How long a compiler may take, in milliseconds: it ends by itself before.
--define(TIMEOUT, 130_000).
+-define(TIMEOUT, 310_000).
 %% What it reads at most, in bytes.
 -define(LONGEST, 1_048_576).
 -define(MAX_INSTRUCTIONS, 4096).

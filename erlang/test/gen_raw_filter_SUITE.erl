@@ -145,10 +145,10 @@ hostile_expressions(_Config) ->
 %% As many ports as tcpdump compiles, and more bytes than an argument of a program may have.
 long_expressions(_Config) ->
     raw_test:with_veth(fun(Name) ->
-        Expression = ports(400) ++ lists:duplicate(200_000, $\s),
+        Expression = ports(200) ++ lists:duplicate(200_000, $\s),
         {Tx, Rx} = {raw_test:open(Name, "tx0"), raw_test:open(Name, "rx0", [{filter, Expression}, {active, true}])},
-        ok = gen_raw:send(Tx, [udp({10, 0, 0, 1}, Port) || Port <- [401, 400, 402, 1]]),
-        ?assertEqual([udp({10, 0, 0, 1}, 400), udp({10, 0, 0, 1}, 1)], raw_test:collect(Rx, 2)),
+        ok = gen_raw:send(Tx, [udp({10, 0, 0, 1}, Port) || Port <- [201, 200, 202, 1]]),
+        ?assertEqual([udp({10, 0, 0, 1}, 200), udp({10, 0, 0, 1}, 1)], raw_test:collect(Rx, 2)),
         [ok = gen_raw:close(Socket) || Socket <- [Tx, Rx]]
     end).
 
