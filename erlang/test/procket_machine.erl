@@ -2,7 +2,7 @@
 %% user who exists only there. The real /etc and /dev stay as they are.
 -module(procket_machine).
 
--export([need/1, with/1, run/2, run_ok/2, run_as_user/2, eval/2, start/2, inspect/2]).
+-export([need/1, with/1, run/2, run_ok/2, run_as_user/2, eval/2, eval/3, start/2, inspect/2]).
 -export([setuid/1, setuid/2, capable/2, root_owned/1, policy/2, sudoers/2, with_log/2]).
 
 %% For init_per_suite.
@@ -55,7 +55,12 @@ run_as_user(Machine, Words) ->
 
 %% What a BEAM of the user says that an expression is.
 eval(Machine, Expression) ->
-    {0, Output} = run_as_user(Machine, beam(Machine, ["io:format(\"~w\", [", Expression, "]), halt()."])),
+    eval(Machine, ":", Expression).
+
+%% The same, after a shell line of root's in the same network namespace.
+eval(Machine, Line, Expression) ->
+    Beam = beam(Machine, ["io:format(\"~w\", [", Expression, "]), halt()."]),
+    {0, Output} = run(Machine, ["sh", "-c", Line ++ " && exec \"$@\"", "sh" | as_user(Machine, Beam)]),
     lists:last(string:lexemes(Output, "\n")).
 
 %% Starts words there, as root, as a port.
