@@ -12,11 +12,12 @@
 -spec socket(Answer, {non_neg_integer(), non_neg_integer(), non_neg_integer()}) -> Answer when
     Answer :: {ok, procket:fd()} | {error, procket:posix()}.
 socket({error, Reason} = Refused, {Family, Type, Protocol}) when Reason =:= eperm; Reason =:= eacces ->
-    instead(Refused, fun() ->
+    Open = fun() ->
         {ok, Socket} = socket:open(Family, Type, Protocol),
-        {ok, FD} = socket:getopt(Socket, {otp, fd}),
-        procket_call:run(procket_request:duplicate(FD))
-    end);
+        socket:getopt(Socket, {otp, fd})
+    end,
+    %% The caller duplicates it: if the caller is killed, the worker's answer is closed like any other.
+    instead(Refused, Open, fun({ok, FD}) -> procket_call:run(procket_request:duplicate(FD)) end);
 socket(Answer, _Numbers) ->
     Answer.
 
@@ -27,30 +28,38 @@ bind({error, eacces} = Refused, FD, Sockaddr) ->
         none ->
             Refused;
         Address ->
-            instead(Refused, fun() ->
+            Bind = fun() ->
                 {ok, Socket} = socket:open(FD, #{dup => true}),
                 socket:bind(Socket, Address)
-            end)
+            end,
+            instead(Refused, Bind, fun(ok) -> ok end)
     end;
 bind(Answer, _FD, _Sockaddr) ->
     Answer.
 
-%% What `Fun' returns, in a process of its own, or `Refused' where that fails too.
-instead(Refused, Fun) ->
+%% `Use' of what `Make' returns in a process of its own, or `Refused' if either fails. The sockets of that process stay open until the
+%% caller has used them, or has ended.
+instead(Refused, Make, Use) ->
     {Caller, Tag} = {self(), make_ref()},
-    {Pid, Monitor} = spawn_monitor(fun() -> Caller ! {Tag, result(Refused, Fun)} end),
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        Calling = monitor(process, Caller),
+        Caller ! {Tag, try Make() catch error:Reason -> {error, Reason} end},
+        receive
+            {Tag, used} -> ok;
+            {'DOWN', Calling, process, Caller, _} -> ok
+        end
+    end),
     receive
-        {'DOWN', Monitor, process, Pid, _} ->
-            receive
-                {Tag, Result} -> Result
-            after 0 -> Refused
-            end
+        {Tag, {error, _}} -> used(Pid, Monitor, Tag, Refused);
+        {Tag, Made} -> used(Pid, Monitor, Tag, either(Use(Made), Refused));
+        {'DOWN', Monitor, process, Pid, _} -> Refused
     end.
 
-result(Refused, Fun) ->
-    try Fun() of
-        {error, _} -> Refused;
-        Result -> Result
-    catch
-        error:_ -> Refused
+used(Pid, Monitor, Tag, Result) ->
+    Pid ! {Tag, used},
+    receive
+        {'DOWN', Monitor, process, Pid, _} -> Result
     end.
+
+either({error, _}, Refused) -> Refused;
+either(Result, _Refused) -> Result.

@@ -71,6 +71,18 @@ open_fds(OsPid) ->
     {ok, Names} = file:list_dir("/proc/" ++ OsPid ++ "/fd"),
     length(Names).
 
+%% What the BEAM's descriptors are: of a socket also the tables of /proc/net that know it.
+descriptors() ->
+    Dir = "/proc/" ++ os:getpid() ++ "/fd/",
+    {ok, Numbers} = file:list_dir(Dir),
+    [{Number, Path, tables(Path)} || Number <- Numbers, {ok, Path} <- [file:read_link(Dir ++ Number)]].
+
+tables("socket:[" ++ Rest) ->
+    Inode = string:trim(Rest, trailing, "]"),
+    string:trim(element(2, sh(["grep -w ", Inode, " /proc/net/unix /proc/net/udp /proc/net/tcp /proc/net/raw /proc/net/packet /proc/net/netlink"])));
+tables(_) ->
+    "".
+
 %% The process identifiers of the BEAM's port programs.
 os_pids(Role) ->
     [Pid || {Pid, R} <- children(), R =:= atom_to_binary(Role)].
@@ -124,7 +136,7 @@ counts_settle(Before, Tries) ->
         Before ->
             ok;
         After when Tries =:= 0 ->
-            error({left_over, [{Key, maps:get(Key, Before), N} || {Key, N} <- maps:to_list(After), maps:get(Key, Before) =/= N]});
+            error({left_over, [{Key, maps:get(Key, Before), N} || {Key, N} <- maps:to_list(After), maps:get(Key, Before) =/= N], descriptors()});
         _ ->
             timer:sleep(50),
             counts_settle(Before, Tries - 1)
