@@ -92,7 +92,7 @@ import SystemCalls
       let fd = number
       snapshotLength = options.snapshotLength
       if let index {
-        if !filter.isEmpty { try PacketSocket.attach(filter, to: fd) }
+        if !filter.isEmpty { try Sockets.attachFilter(fd, filter) }
         ring = try PacketRing(on: fd, size: options.buffer, restoresTags: !options.cooked)
         if options.promiscuous { try PacketSocket.becomePromiscuous(fd, index: index) }
         way = .ring
@@ -111,14 +111,14 @@ import SystemCalls
       guard isSocket else { throw Errno(rawValue: ENOTSOCK) }
       // BPF_RET | BPF_K, 0
       try ([6] + [UInt8](repeating: 0, count: 7)).withBytes { (bytes) throws(Errno) in
-        try PacketSocket.attach(bytes, to: number)
+        try Sockets.attachFilter(number, bytes)
       }
       while true {
         do { try messages.fill(from: number, isSocket: true) } catch {
           if error.rawValue == EAGAIN { break }
         }
       }
-      try PacketSocket.attach(filter, to: number)
+      try Sockets.attachFilter(number, filter)
     }
 
     /// The next packet, valid until the one after it is asked for; nil where nothing is there.

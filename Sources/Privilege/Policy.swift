@@ -11,6 +11,9 @@ public struct Policy: Sendable {
     let what: What
     let interface: NamePattern
     let namespace: NamePattern
+
+    /// Whether what it allows is bound to the interface that is asked for: `on *` is about any interface, and none.
+    var boundsInterface: Bool { interface.text != "*" && !interface.text.isEmpty }
   }
 
   enum Who: Equatable, Sendable {

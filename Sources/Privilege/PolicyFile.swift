@@ -93,6 +93,14 @@ extension Policy {
   }
 }
 
+/// How the policy allows a request.
+struct Permission {
+  /// A policy of this machine decided.
+  var isGoverned = false
+  /// What is opened must not receive from another interface than the one that was asked for.
+  var boundsInterface = false
+}
+
 /// What an opener remembers of the policy.
 final class PolicyHistory {
   /// Whether there was one: from then on its absence is no leave to open anything.
@@ -114,9 +122,9 @@ final class PolicyHistory {
 
 extension Privileges {
   /// Throws `eacces` where the policy does not allow a request of the caller, and writes a line to the log. The policy is asked where
-  /// this process has rights that its caller has not. Whether it is one of this machine is returned.
-  borrowing func permit(_ wanted: Wanted) throws(Errno) -> Bool {
-    guard caller.isOutranked else { return false }
+  /// this process has rights that its caller has not.
+  borrowing func permit(_ wanted: Wanted) throws(Errno) -> Permission {
+    guard caller.isOutranked else { return Permission() }
     var name: String?
     let refusal: String
     do throws(PolicyError) {
@@ -124,7 +132,10 @@ extension Privileges {
       name = inForce.accounts.name(of: caller.user)
       let groups = caller.groups ?? inForce.accounts.groups(of: caller.user) + [caller.group]
       if let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups) {
-        if rule.allows { return !inForce.isBuiltIn }
+        if rule.allows {
+          return Permission(
+            isGoverned: !inForce.isBuiltIn, boundsInterface: rule.boundsInterface && !wanted.interface.isEmpty)
+        }
         refusal = "line \(rule.line) of \(inForce.source) denies it"
       } else {
         refusal = "no line of \(inForce.source) allows it"

@@ -36,6 +36,18 @@ public struct SocketKind: Equatable, Sendable {
 
   var listens: Bool { isInternet && (type == Sockets.stream || type == Self.sequenced) }
 
+  /// Whether a filter of the socket decides about all that it receives. That of a socket of another protocol, as MPTCP or SCTP, may not
+  /// be the one of its connections.
+  var hasFilter: Bool {
+    switch type {
+    case _ where isPacket: true
+    case Self.raw: isInternet
+    case Sockets.datagram: isInternet && [0, 1, 17, 58, 136].contains(number)
+    case Sockets.stream: isInternet && [0, 6].contains(number)
+    default: false
+    }
+  }
+
   /// Whether the kernel takes the numbers as they are. It cuts a packet socket's protocol to 16 bits, and a raw socket's to 8.
   var isWhole: Bool {
     guard (0...Self.highestType).contains(type), family >= 0, number >= 0 else { return false }
