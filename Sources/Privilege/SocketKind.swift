@@ -55,6 +55,9 @@ public struct SocketKind: Equatable, Sendable {
     return !isInternet || type != Self.raw || number <= 0xff
   }
 
+  /// `NETLINK_ROUTE`: by it a capture hears of its interface.
+  static let interfaceChanges = SocketKind(netlinkFamily, raw, 0)
+
   static let raw: CInt = 3
   static let sequenced: CInt = 5
   /// `SOCK_PACKET`, the old way to a packet socket: the kernel makes one of it where the family is inet.
@@ -64,10 +67,10 @@ public struct SocketKind: Equatable, Sendable {
   static let multipath: CInt = 262
   #if os(Linux)
     static let packetFamily = AF_PACKET
-    private static let netlinkFamily = AF_NETLINK
+    static let netlinkFamily = AF_NETLINK
   #else
     static let packetFamily: CInt = -1
-    private static let netlinkFamily: CInt = -1
+    static let netlinkFamily: CInt = -1
   #endif
 }
 
@@ -106,6 +109,10 @@ struct SocketPattern: Equatable, Sendable {
     self.types = types
     self.protocols = protocols
   }
+
+  /// Bound to an EtherType later.
+  static let captures = SocketPattern(
+    families: [SocketKind.packetFamily], types: [SocketKind.raw, Sockets.datagram], protocols: [0])
 
   static let types: [(name: String, number: CInt)] = [
     ("stream", Sockets.stream), ("dgram", Sockets.datagram), ("raw", SocketKind.raw),

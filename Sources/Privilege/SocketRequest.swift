@@ -59,6 +59,14 @@ public struct SocketRequest {
     name.utf8.allSatisfy { Names.isAllowed($0, besides: "._-:@") }
   }
 
+  /// What can be the name of an interface at all, or empty: no white space, and no `/`.
+  public static func isAnyInterface(_ name: String) -> Bool {
+    name.utf8.allSatisfy { $0 > 32 && $0 != 127 && $0 != UInt8(ascii: "/") }
+  }
+
+  /// `SOCK_RAW`
+  public static let rawType = SocketKind.raw
+
   /// Opens the socket, in its namespace, and binds it.
   public func open(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
     try check()
