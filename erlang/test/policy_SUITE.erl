@@ -5,7 +5,7 @@
 
 all() ->
     [
-        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, only_for_the_privileged,
+        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, warnings_of_interfaces, only_for_the_privileged,
         built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, removed_while_running, refusals_are_logged, nobody_logs,
         check_policy, explain, tools_have_no_rights, documented
     ].
@@ -66,6 +66,16 @@ captures(_Config) ->
                 {"ok", "lo", "allow USER any on * in *\n"}
             ]
         ]
+    end).
+
+%% What `on' does not do.
+warnings_of_interfaces(_Config) ->
+    with_policy("deny USER any on mgmt*\nallow USER packet * on eth0\nallow USER udp * on *\n", fun(#{lib := Lib} = Machine, _Ask) ->
+        File = "/etc/procket/policy.conf",
+        {0, Output} = procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", File]),
+        [?assertMatch({match, _}, re:run(Output, ["^", File, ": ", Line], [multiline]), Output) || Line <- [
+            "3 rules$", "warning: line 1: line 3 allows sockets that are on no interface", "warning: line 2: the filter of a packet socket on eth0 is locked"
+        ]]
     end).
 
 %% Where a line is about one interface, the filter of gen_raw and that of the opener decide together.
@@ -152,7 +162,15 @@ with_capabilities(_Config) ->
         Opener = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep"),
         ?assertEqual([ok, eacces, eacces], ask(Machine, progname(Opener), [
             "53, [{protocol, udp}]", "54, [{protocol, udp}]", "0, [{protocol, icmp}]"
-        ]))
+        ])),
+        %% The filter of a TCP socket takes a right on newer kernels, and is not left out without it.
+        #{user := User} = Machine,
+        procket_machine:policy(Machine, ["allow ", User, " any on lo\n"]),
+        Requests = ["53, [{protocol, udp}, {interface, \"lo\"}]", "0, [{protocol, icmp}, {interface, \"lo\"}]", "80, [{interface, \"lo\"}]"],
+        [ok, ok, Tcp] = ask(Machine, progname(Opener), Requests),
+        ?assert(lists:member(Tcp, [ok, eperm]), Tcp),
+        More = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw,cap_net_admin+ep"),
+        ?assertEqual([ok, ok, ok], ask(Machine, progname(More), Requests))
     end).
 
 %% Who opens with the caller's own rights is not asked.
@@ -368,7 +386,7 @@ documented(_Config) ->
     procket_machine:with(fun(#{lib := Lib} = Machine) ->
         _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
         procket_machine:policy(Machine, [Example, "\n"]),
-        ?assertMatch({0, "/etc/procket/policy.conf: 9 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket/policy.conf"])),
+        ?assertMatch({0, "/etc/procket/policy.conf: 8 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket/policy.conf"])),
         [
             begin
                 [Command, Answer] = string:split(Line, "\n"),

@@ -1169,6 +1169,11 @@ def on_interface_holds():
                 locked(got)
                 if kind != icmp:
                     received(got, b"came on va", b"came on lo")
+                # What this host sends to itself.
+                with socket.socket(type=socket.SOCK_DGRAM) as out:
+                    out.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"va")
+                    out.sendto(b"came on lo", ("10.9.0.1", 1053))
+                through_lo(got)
                 # connect(2) to AF_UNSPEC.
                 check(ctypes.CDLL(None).connect(got.fileno(), bytes(16), 16) == 0)
                 if kind == icmp:
@@ -1182,6 +1187,13 @@ def on_interface_holds():
                 through_lo(got)
                 with contextlib.suppress(BlockingIOError):
                     check(b"echo" not in got.recv(65536), "echo on lo")
+        # Errors of what it sends are not what it receives.
+        with opened(*udp, b"va") as got:
+            check(ctypes.CDLL(None).connect(got.fileno(), bytes(16), 16) == 0)
+            got.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+            got.sendto(b"sent", ("127.0.0.1", 9))
+            check(select.select([got], [], [], 20)[0])
+            check(got.recvmsg(100, 1000, 0x2000)[0] == b"sent")  # MSG_ERRQUEUE
         for kind in [2, 3]:
             for protocol in [0, socket.htons(0x0800), socket.htons(3)]:
                 with opened(17, kind, protocol, 0, b"va") as got:
@@ -1191,6 +1203,33 @@ def on_interface_holds():
                     for interface in ["lo", ""]:
                         ctypes.CDLL(None).bind(got.fileno(), struct.pack("=HHi12x", 17, socket.htons(3), interface and 1 or 0), 20)
                         through_lo(got)
+                    check(got.sendto(bytes(60), ("lo", 3)) == 60)
+        # With a filter of its own.
+        def instructions(*all_):
+            return b"".join(struct.pack("HBBI", *one) for one in all_)
+
+        def capture(interface, program, kind=3):
+            return opener.ask("capture", tuple_(integer(kind), binary(interface), binary(b""), binary(program)))
+        accept, load, rejected = (6, 0, 0, 0xffff), (0, 0, 0, 0), error("einval")
+        # The second asks of the accumulator, which is 0 where a program begins.
+        for program, passes in [(instructions(accept), True), (instructions((0x15, 0, 1, 0), accept, (6, 0, 0, 0)), True),
+                                (instructions(*[load] * 4091, accept), True), (instructions((6, 0, 0, 0)), False)]:
+            check(capture(b"va", program) == OK, len(program))
+            [number] = opener.descriptors()
+            with socket.socket(fileno=number) as got:
+                locked(got)
+                got.bind(("va", 3))
+                if passes:
+                    received(got, b"came on va", b"came on lo")
+                got.bind(("lo", 3))
+                through_lo(got)
+        for program in [b"x", bytes(7), instructions((0xffff, 0, 0, 0)), instructions(load), instructions((0x05, 0, 0, 9), accept),
+                        instructions(*[load] * 4092, accept)]:
+            check(capture(b"va", program) == rejected, len(program))
+        check(capture(b"", b"") == error("eacces") and capture(b"vb", b"") == error("eacces"))
+        check(capture(b"lo:", b"") == rejected and capture(b"lx", b"") == error("enodev"))
+        for kind, interface in [(1, b"va"), (10, b"va"), (3, b"v/a"), (3, b"v a"), (3, b"va\0")]:
+            check(b"badarg" in capture(interface, b"", kind), kind, interface)
         # Not even in the moment in which it is opened.
         with socket.socket(type=socket.SOCK_DGRAM) as out:
             for kind, protocol in [(3, 17)] * 50 + [(17, socket.htons(3))] * 50:
