@@ -34,6 +34,8 @@ SAME(procket_packet_reserve, PACKET_RESERVE);
 SAME(procket_packet_v3, TPACKET_V3);
 SAME(procket_ring_request_size, sizeof(struct tpacket_req3));
 SAME(procket_filter_instruction, sizeof(struct sock_filter));
+SAME(procket_lock_filter, SO_LOCK_FILTER);
+SAME(procket_bind_to_index, SO_BINDTOIFINDEX);
 
 int procket_attach_filter(int fd, const void *instructions, unsigned short count) {
   struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)instructions};

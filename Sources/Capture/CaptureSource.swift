@@ -48,7 +48,7 @@ import SystemCalls
     private var statistics = Statistics()
     private var dropsBefore = 0
 
-    /// A packet socket that receives nothing yet, for one interface or all (0).
+    /// A packet socket that receives nothing yet and has its filter, for one interface or all (0).
     public init(packets descriptor: consuming Descriptor, index: CInt) {
       self.init(descriptor, isSocket: true, index: index)
     }
@@ -87,12 +87,12 @@ import SystemCalls
 
     public var isStarted: Bool { way != nil }
 
-    /// Begins to receive. The filter is there before the first packet.
+    /// Begins to receive. A packet socket has its filter already; another one gets it before its first message.
     public mutating func start(_ options: Options, filter: UnsafeRawBufferPointer) throws(Errno) {
       let fd = number
       snapshotLength = options.snapshotLength
       if let index {
-        if !filter.isEmpty { try PacketSocket.attach(filter, to: fd) }
+        guard filter.isEmpty else { throw Errno(rawValue: EINVAL) }
         ring = try PacketRing(on: fd, size: options.buffer, restoresTags: !options.cooked)
         if options.promiscuous { try PacketSocket.becomePromiscuous(fd, index: index) }
         way = .ring
@@ -111,14 +111,14 @@ import SystemCalls
       guard isSocket else { throw Errno(rawValue: ENOTSOCK) }
       // BPF_RET | BPF_K, 0
       try ([6] + [UInt8](repeating: 0, count: 7)).withBytes { (bytes) throws(Errno) in
-        try PacketSocket.attach(bytes, to: number)
+        try Sockets.attachFilter(number, bytes)
       }
       while true {
         do { try messages.fill(from: number, isSocket: true) } catch {
           if error.rawValue == EAGAIN { break }
         }
       }
-      try PacketSocket.attach(filter, to: number)
+      try Sockets.attachFilter(number, filter)
     }
 
     /// The next packet, valid until the one after it is asked for; nil where nothing is there.

@@ -21,15 +21,6 @@ import SystemCalls
       }
     }
 
-    /// Lets only through what a program of classic BPF accepts. The corresponding option is `SO_ATTACH_FILTER`.
-    public static func attach(_ program: UnsafeRawBufferPointer, to fd: CInt) throws(Errno) {
-      let size = procket_filter_instruction
-      guard program.count % size == 0, let count = UInt16(exactly: program.count / size) else {
-        throw Errno(rawValue: EINVAL)
-      }
-      try valueOrErrno { procket_attach_filter(fd, program.baseAddress, count) }
-    }
-
     /// Receives, from now on, packets of an EtherType from an interface, or from all where `index` is 0.
     public static func bind(_ fd: CInt, index: CInt, etherType: UInt16) throws(Errno) {
       var address = sockaddr_ll()

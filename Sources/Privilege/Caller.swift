@@ -27,6 +27,9 @@ public struct Caller: Sendable {
     isOutranked = procket_started_secure() != 0 || geteuid() != user || getegid() != group
   }
 
+  /// The groups that a policy is asked about.
+  func groups(in accounts: Accounts) -> [gid_t] { groups ?? accounts.groups(of: user) + [group] }
+
   /// Throws `eacces` where this process runs as root, and what it reads comes from a user whom no prefix named: root is not to serve that one.
   /// A pipe and a socket belong to whoever made them.
   public func checkOrigin(of input: CInt) throws(Errno) {

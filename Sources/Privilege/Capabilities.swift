@@ -14,15 +14,17 @@
     public static let netBindService = Capabilities(CAP_NET_BIND_SERVICE)
     /// For raw and packet sockets, and to bind to an interface.
     public static let netRaw = Capabilities(CAP_NET_RAW)
-    /// For some families of sockets, and for some devices.
+    /// For some families of sockets, for some devices, for a filter on a TCP socket, and to find the way back from a namespace.
     public static let netAdmin = Capabilities(CAP_NET_ADMIN)
     /// To enter a namespace.
     public static let sysAdmin = Capabilities(CAP_SYS_ADMIN)
-    /// To open a device in spite of its mode, and to read a policy that is not for everyone.
+    /// To open a device in spite of its mode.
     public static let dacOverride = Capabilities(CAP_DAC_OVERRIDE)
+    /// To read a policy that is not for everyone.
+    public static let dacReadSearch = Capabilities(CAP_DAC_READ_SEARCH)
 
     /// All that opening needs.
-    static let opening: Capabilities = [netBindService, netRaw, netAdmin, sysAdmin, dacOverride]
+    static let opening: Capabilities = [netBindService, netRaw, netAdmin, sysAdmin, dacOverride, dacReadSearch]
 
     /// What this process can have.
     static func permitted() throws(Errno) -> Capabilities {
@@ -64,5 +66,6 @@
     public static let netAdmin = netBindService
     public static let sysAdmin = netBindService
     public static let dacOverride = netBindService
+    public static let dacReadSearch = netBindService
   }
 #endif

@@ -18,7 +18,7 @@ public enum Device {
   public static func open(
     _ name: String, in namespace: String, with privileges: borrowing Privileges
   ) throws(Errno) -> Descriptor {
-    let isGoverned = try privileges.permit(.device(name, namespace: namespace))
+    let isGoverned = try privileges.permit(.device(name, namespace: namespace)).isGoverned
     return try privileges.inside(namespace, straight: isGoverned) { () throws(Errno) in
       do throws(Errno) {
         return try openOne(name, with: privileges)

@@ -11,6 +11,9 @@ public struct Policy: Sendable {
     let what: What
     let interface: NamePattern
     let namespace: NamePattern
+
+    /// Whether what it allows is bound to the interface that is asked for: `on *` is about any interface, and none.
+    var boundsInterface: Bool { interface.text != "*" && !interface.text.isEmpty }
   }
 
   enum Who: Equatable, Sendable {
@@ -24,6 +27,8 @@ public struct Policy: Sendable {
     case ports(Transport, [ClosedRange<UInt16>])
     case sockets(SocketPattern)
     case device(NamePattern)
+    /// The sockets of a capture: a packet socket that is bound later, and a netlink socket, which is on no interface.
+    case capture
   }
 
   public let rules: [Rule]
@@ -36,20 +41,26 @@ public struct Policy: Sendable {
 
 extension Policy.Rule {
   fileprivate func isAbout(_ wanted: Wanted) -> Bool {
-    guard interface.matches(wanted.interface), namespace.matches(wanted.namespace) else { return false }
+    guard namespace.matches(wanted.namespace) else { return false }
+    if case (.capture, .socket(let kind, _, _, _)) = (what, wanted), kind == .interfaceChanges {
+      // Every capture needs it: one that is denied on an interface does not end the others.
+      return allows
+    }
+    guard interface.matches(wanted.interface) else { return false }
     switch (what, wanted) {
     case (.anything, _): return true
     case (.device(let pattern), .device(let name, _)): return pattern.matches(name)
     case (.sockets(let pattern), .socket(let kind, _, _, _)): return pattern.matches(kind)
     case (.ports(let transport, let ranges), .socket(let kind, let port, _, _)):
       return transport.sockets.matches(kind) && ranges.contains { $0.contains(port) }
-    case (.device, .socket), (.sockets, .device), (.ports, .device): return false
+    case (.capture, .socket(let kind, _, _, _)): return SocketPattern.captures.matches(kind)
+    case (.device, .socket), (.sockets, .device), (.ports, .device), (.capture, .device): return false
     }
   }
 }
 
 extension Policy.Who {
-  fileprivate func includes(_ user: uid_t, _ groups: [gid_t]) -> Bool {
+  func includes(_ user: uid_t, _ groups: [gid_t]) -> Bool {
     switch self {
     case .everyone: true
     case .user(let number): number == user

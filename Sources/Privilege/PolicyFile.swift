@@ -42,9 +42,12 @@ extension Policy {
       if let its = try Self.fault(of: number, format: S_IFDIR) {
         fault = "its directory \(its)"
       } else {
-        let file = try privileges.raised(.dacOverride) { () throws(Errno) in
-          try Files.open(name, in: number, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        var attempts = 0
+        let file = try privileges.raised([.dacReadSearch, .dacOverride]) { () throws(Errno) in
+          attempts += 1
+          return try Files.open(name, in: number, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         }
+        privileges.history.takesRightToRead = attempts > 1
         guard let its = try Self.fault(of: file.number, format: S_IFREG) else {
           return try Files.contents(of: file, atMost: longest + 1)
         }
@@ -79,7 +82,10 @@ extension Policy {
   }
 
   private static func unreadable(_ error: Errno) -> PolicyError {
-    PolicyError(line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)")
+    var reason = PolicyError(
+      line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)")
+    reason.isForbidden = error.rawValue == EACCES
+    return reason
   }
 
   /// Why a file or a directory is not to be trusted, or nil.
@@ -93,10 +99,22 @@ extension Policy {
   }
 }
 
+/// How the policy allows a request.
+struct Permission {
+  /// A policy of this machine decided.
+  var isGoverned = false
+  /// What is opened must not receive from another interface than the one that was asked for.
+  var boundsInterface = false
+}
+
 /// What an opener remembers of the policy.
 final class PolicyHistory {
   /// Whether there was one: from then on its absence is no leave to open anything.
   var hadPolicy = false
+  /// Whether the file is not for the caller to read.
+  var takesRightToRead = false
+  /// Whether a right is missing that was given up before the policy changed.
+  var isOutdated = false
   private var known: (users: FileState, groups: FileState, accounts: Accounts)?
 
   /// The accounts of this system, read again where their files have changed.
@@ -113,24 +131,41 @@ final class PolicyHistory {
 }
 
 extension Privileges {
+  /// Whether one of these rights was given up at the start. Then this opener is outdated.
+  private borrowing func hasForgone(_ needed: Capabilities) -> Bool {
+    #if os(Linux)
+      if forgone.isDisjoint(with: needed) { return false }
+      history.isOutdated = true
+      return true
+    #else
+      return false
+    #endif
+  }
+
   /// Throws `eacces` where the policy does not allow a request of the caller, and writes a line to the log. The policy is asked where
-  /// this process has rights that its caller has not. Whether it is one of this machine is returned.
-  borrowing func permit(_ wanted: Wanted) throws(Errno) -> Bool {
-    guard caller.isOutranked else { return false }
+  /// this process has rights that its caller has not.
+  borrowing func permit(_ wanted: Wanted) throws(Errno) -> Permission {
+    guard caller.isOutranked else { return Permission() }
     var name: String?
     let refusal: String
     do throws(PolicyError) {
       let inForce = try Policy.inForce(with: self)
       name = inForce.accounts.name(of: caller.user)
-      let groups = caller.groups ?? inForce.accounts.groups(of: caller.user) + [caller.group]
+      let groups = caller.groups(in: inForce.accounts)
       if let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups) {
-        if rule.allows { return !inForce.isBuiltIn }
-        refusal = "line \(rule.line) of \(inForce.source) denies it"
+        if rule.allows, !hasForgone(rule.needs) {
+          return Permission(
+            isGoverned: !inForce.isBuiltIn, boundsInterface: rule.boundsInterface && !wanted.interface.isEmpty)
+        }
+        refusal =
+          "line \(rule.line) of \(inForce.source) "
+          + (rule.allows ? "allows it, but this opener gave up rights under another policy and ends" : "denies it")
       } else {
         refusal = "no line of \(inForce.source) allows it"
       }
     } catch {
       refusal = "\(Policy.path): \(error)"
+      if error.isForbidden { _ = hasForgone([.dacReadSearch, .dacOverride]) }
     }
     Log.refused("\(name ?? "a user") (uid \(caller.user)) may not open \(wanted): \(refusal)")
     throw Errno(rawValue: EACCES)

@@ -6,6 +6,8 @@ public struct PolicyError: Error, Equatable, CustomStringConvertible {
   /// From 1; 0 where it is about the file.
   public let line: Int
   public let reason: String
+  /// Whether a right is missing to read the file.
+  var isForbidden = false
 
   public init(line: Int, reason: String) {
     self.line = line
@@ -65,7 +67,7 @@ extension Policy {
 
 extension Wanted {
   /// Requests in the words of a policy, with one port, one name and so on: `udp 53 on eth0`. There are two where the words do not say
-  /// whether the socket is one of inet or of inet6.
+  /// whether the socket is one of inet or of inet6, and for a capture, which needs two sockets.
   public static func requests(_ text: String) throws(PolicyError) -> [Wanted] {
     guard text.utf8.allSatisfy({ (32...126).contains($0) }) else {
       throw PolicyError(line: 0, reason: "a character that is not ASCII")
@@ -84,6 +86,11 @@ extension Wanted {
       port = ranges[0].lowerBound
       kinds = transport.sockets.examples
     case .sockets(let pattern): kinds = pattern.examples
+    case .capture:
+      let packets = SocketPattern.captures.examples.map {
+        Wanted.socket($0, port: 0, interface: interface.text, namespace: namespace.text)
+      }
+      return packets + [.socket(.interfaceChanges, port: 0, interface: "", namespace: namespace.text)]
     case .anything, .device, .ports: kinds = []
     }
     guard !kinds.isEmpty else { throw words.error("a request names one thing, not several") }
@@ -159,6 +166,7 @@ private struct Words {
     if let transport = Transport(rawValue: word) { return .ports(transport, try ports()) }
     switch word {
     case "any": return .anything
+    case "capture": return .capture
     case "icmp": return .sockets(SocketPattern(families: [AF_INET], types: [SocketKind.raw], protocols: [1]))
     case "icmp6": return .sockets(SocketPattern(families: [AF_INET6], types: [SocketKind.raw], protocols: [58]))
     case "raw":

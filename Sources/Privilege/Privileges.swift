@@ -7,9 +7,11 @@ import SystemCalls
 /// setuid for another user than root, or setgid, gives nothing there.
 public struct Privileges: ~Copyable {
   public let caller: Caller
-  let history = PolicyHistory()
+  let history: PolicyHistory
   #if os(Linux)
     private let held: Capabilities
+    /// What was given up because no line of the policy could need it.
+    let forgone: Capabilities
   #else
     private let owner: uid_t
     private let ownerGroup: gid_t
@@ -28,6 +30,21 @@ public struct Privileges: ~Copyable {
       return privileges
     #endif
   }
+
+  /// Gives up, for good, what no line of the policy can need for the caller, and the right to read a policy where none is asked.
+  public consuming func narrowed() throws(Errno) -> Privileges {
+    #if os(Linux)
+      let kept = caller.isOutranked ? held.intersection(neededByPolicy()) : held.subtracting(.dacReadSearch)
+      try Capabilities.set(permitted: kept, effective: [])
+      guard try Capabilities.permitted() == kept else { throw Errno(rawValue: EPERM) }
+      return Privileges(caller: caller, held: kept, forgone: held.subtracting(kept), history: history)
+    #else
+      return self
+    #endif
+  }
+
+  /// Whether the policy has changed, and now allows what would need a right that was given up: another opener has to serve the caller.
+  public var isOutdated: Bool { history.isOutdated }
 
   /// Gives up, for good, all rights that the caller has not; the caller's own stay as they are.
   public static func dropped(to caller: Caller) throws(Errno) -> Privileges {
@@ -61,12 +78,16 @@ public struct Privileges: ~Copyable {
   }
 
   #if os(Linux)
-    private init(caller: Caller, held: Capabilities) {
+    private init(
+      caller: Caller, held: Capabilities, forgone: Capabilities = [], history: PolicyHistory = PolicyHistory()
+    ) {
       self.caller = caller
       self.held = held
+      self.forgone = forgone
+      self.history = history
     }
 
-    private borrowing func canRaise(_ needed: Capabilities) -> Bool { !held.isDisjoint(with: needed) }
+    borrowing func canRaise(_ needed: Capabilities) -> Bool { !held.isDisjoint(with: needed) }
 
     private borrowing func raise(_ needed: Capabilities) throws(Errno) {
       try Capabilities.set(permitted: held, effective: held.intersection(needed))
@@ -96,6 +117,7 @@ public struct Privileges: ~Copyable {
   #else
     private init(caller: Caller, owner: uid_t, ownerGroup: gid_t) {
       self.caller = caller
+      self.history = PolicyHistory()
       self.owner = owner
       self.ownerGroup = ownerGroup
     }

@@ -36,12 +36,27 @@ public struct SocketKind: Equatable, Sendable {
 
   var listens: Bool { isInternet && (type == Sockets.stream || type == Self.sequenced) }
 
+  /// Whether a filter of the socket decides about all that it receives. That of a socket of another protocol, as MPTCP or SCTP, may not
+  /// be the one of its connections.
+  var hasFilter: Bool {
+    switch type {
+    case _ where isPacket: true
+    case Self.raw: isInternet
+    case Sockets.datagram: isInternet && [0, 1, 17, 58, 136].contains(number)
+    case Sockets.stream: isInternet && [0, 6].contains(number)
+    default: false
+    }
+  }
+
   /// Whether the kernel takes the numbers as they are. It cuts a packet socket's protocol to 16 bits, and a raw socket's to 8.
   var isWhole: Bool {
     guard (0...Self.highestType).contains(type), family >= 0, number >= 0 else { return false }
     if isPacket { return number <= 0xffff }
     return !isInternet || type != Self.raw || number <= 0xff
   }
+
+  /// `NETLINK_ROUTE`: by it a capture hears of its interface.
+  static let interfaceChanges = SocketKind(netlinkFamily, raw, 0)
 
   static let raw: CInt = 3
   static let sequenced: CInt = 5
@@ -52,10 +67,10 @@ public struct SocketKind: Equatable, Sendable {
   static let multipath: CInt = 262
   #if os(Linux)
     static let packetFamily = AF_PACKET
-    private static let netlinkFamily = AF_NETLINK
+    static let netlinkFamily = AF_NETLINK
   #else
     static let packetFamily: CInt = -1
-    private static let netlinkFamily: CInt = -1
+    static let netlinkFamily: CInt = -1
   #endif
 }
 
@@ -94,6 +109,10 @@ struct SocketPattern: Equatable, Sendable {
     self.types = types
     self.protocols = protocols
   }
+
+  /// Bound to an EtherType later.
+  static let captures = SocketPattern(
+    families: [SocketKind.packetFamily], types: [SocketKind.raw, Sockets.datagram], protocols: [0])
 
   static let types: [(name: String, number: CInt)] = [
     ("stream", Sockets.stream), ("dgram", Sockets.datagram), ("raw", SocketKind.raw),

@@ -11,6 +11,8 @@ public struct SocketRequest {
   public var interface: String
   public var namespace: String
   public var backlog: CInt?
+  /// A program of classic BPF for a packet socket; empty where it takes all.
+  public var filter: [UInt8] = []
 
   public init(
     family: CInt, type: CInt, protocol number: CInt, address: [UInt8], port: UInt16, interface: String,
@@ -43,28 +45,50 @@ public struct SocketRequest {
     #endif
   }
 
+  /// A packet socket as a capture needs it: of no protocol, so that it receives nothing before it is bound again.
+  public static func capture(type: CInt, interface: String, namespace: String, filter: [UInt8]) -> SocketRequest {
+    var request = SocketRequest(
+      family: SocketKind.packetFamily, type: type, protocol: 0, address: [], port: 0, interface: interface,
+      namespace: namespace, backlog: nil)
+    request.filter = filter
+    return request
+  }
+
   /// Letters, digits and `. _ - : @`, or empty.
   public static func isInterface(_ name: String) -> Bool {
     name.utf8.allSatisfy { Names.isAllowed($0, besides: "._-:@") }
   }
 
+  /// What can be the name of an interface at all, or empty: no white space, and no `/`.
+  public static func isAnyInterface(_ name: String) -> Bool {
+    name.utf8.allSatisfy { $0 > 32 && $0 != 127 && $0 != UInt8(ascii: "/") }
+  }
+
+  /// `SOCK_RAW`
+  public static let rawType = SocketKind.raw
+
   /// Opens the socket, in its namespace, and binds it.
   public func open(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
     try check()
-    let isGoverned = try privileges.permit(Wanted(self))
-    return try privileges.inside(namespace, straight: isGoverned) { () throws(Errno) in
-      try openHere(with: privileges)
+    let permission = try privileges.permit(Wanted(self))
+    if permission.boundsInterface, !kind.hasFilter { throw Errno(rawValue: EOPNOTSUPP) }
+    return try privileges.inside(namespace, straight: permission.isGoverned) { () throws(Errno) in
+      try openHere(with: privileges, bounded: permission.boundsInterface)
     }
   }
 
-  private func openHere(with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
-    let (family, type, number) = (family, type, number)
+  private func openHere(with privileges: borrowing Privileges, bounded: Bool) throws(Errno) -> Descriptor {
+    // A packet socket with a protocol receives from all interfaces until it is bound.
+    let (family, type, number) = (family, type, kind.isPacket && !interface.isEmpty ? 0 : number)
     let address = try socketAddress()
     let socket = try privileges.raised([.netRaw, .netAdmin]) { () throws(Errno) in
       try Sockets.socket(family: family, type: type, protocol: number)
     }
     let fd = socket.number
     if kind.isInternet, !interface.isEmpty || type == Sockets.stream { try prepare(fd, with: privileges) }
+    #if os(Linux)
+      try setFilter(fd, bounded: bounded, with: privileges)
+    #endif
     if !address.isEmpty {
       try privileges.raised(.netBindService) { () throws(Errno) in
         try address.withBytes { (bytes) throws(Errno) in try Sockets.bind(fd, to: bytes) }
@@ -126,14 +150,36 @@ public struct SocketRequest {
   }
 
   #if os(Linux)
-    /// SO_BINDTODEVICE is not for packet sockets: they are bound to an interface, packet(7).
-    private func packetAddress() throws(Errno) -> [UInt8] {
+    /// Attaches the filter, and the one that locks the socket to its interface where that is `bounded`.
+    private func setFilter(
+      _ fd: CInt, bounded: Bool, with privileges: borrowing Privileges
+    ) throws(Errno) {
+      if bounded {
+        if kind.isInternet, type == SocketKind.raw { try InterfaceFilter.empty(fd) }
+        let index = kind.isInternet ? try Sockets.boundIndex(fd) : try packetIndex()
+        // Newer kernels want CAP_NET_ADMIN for one of a TCP socket.
+        try privileges.raised(.netAdmin) { () throws(Errno) in
+          try InterfaceFilter.attach(filter, to: fd, only: index)
+        }
+        try Sockets.lockFilter(fd)
+      } else if !filter.isEmpty {
+        try filter.withBytes { (bytes) throws(Errno) in try Sockets.attachFilter(fd, bytes) }
+      }
+    }
+
+    private func packetIndex() throws(Errno) -> CInt {
       let index = if_nametoindex(interface)
       guard index != 0 else { throw Errno(rawValue: ENODEV) }
+      return CInt(bitPattern: index)
+    }
+
+    /// SO_BINDTODEVICE is not for packet sockets: they are bound to an interface, packet(7).
+    private func packetAddress() throws(Errno) -> [UInt8] {
+      let index = try packetIndex()
       var socket = sockaddr_ll()
       socket.sll_family = UInt16(AF_PACKET)
       socket.sll_protocol = UInt16(truncatingIfNeeded: number)
-      socket.sll_ifindex = CInt(bitPattern: index)
+      socket.sll_ifindex = index
       return withUnsafeBytes(of: socket) { [UInt8]($0) }
     }
 

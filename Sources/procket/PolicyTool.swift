@@ -9,6 +9,7 @@ enum PolicyTool {
       let inForce = try path == Policy.path ? Policy.inForce(with: privileges) : nil
       let policy = try inForce.flatMap { $0.isBuiltIn ? nil : $0.policy } ?? Policy.read(path)
       put("\(path): \(policy.rules.count) \(policy.rules.count == 1 ? "rule" : "rules")\n", on: 1)
+      for warning in policy.warnings { put("\(path): warning: line \(warning.line): \(warning.text)\n", on: 2) }
       return 0
     } catch {
       put("\(path): \(error)\n", on: 2)
@@ -30,7 +31,7 @@ enum PolicyTool {
       let rules = requests.map { inForce.policy.rule(about: $0, user: who.user, groups: who.groups) }
       let isOne = rules.allSatisfy { $0?.line == rules[0]?.line }
       for (wanted, rule) in zip(requests, rules).prefix(isOne ? 1 : rules.count) {
-        let name = isOne ? "\(wanted)" : "\(wanted.family): \(wanted)"
+        let name = isOne || wanted.family.isEmpty ? "\(wanted)" : "\(wanted.family): \(wanted)"
         put("\(name) \(verdict(rule, of: inForce.source))\n", on: 1)
       }
       return rules.allSatisfy { $0?.allows ?? false } ? 0 : 1

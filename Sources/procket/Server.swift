@@ -41,9 +41,9 @@ struct Server: ~Copyable {
     channel = Intake(.packet2, rights: role.rights)
   }
 
-  /// Returns when stdin or the channel ends; throws where stdout or the channel fails.
+  /// Returns when stdin or the channel ends, and when an opener has no longer the rights for its policy; throws where stdout or the channel fails.
   mutating func run() throws(Errno) {
-    while true {
+    while !context.privileges.isOutdated {
       _ = try wait()
       if ready[3] { try tellReady() }
       if context.readiness.number >= 0, Clock.monotonic() - lookedAt > Self.closedNanoseconds { try tellClosed() }

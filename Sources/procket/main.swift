@@ -33,7 +33,8 @@ func serve(_ role: Role) -> CInt {
     // A worker binds sockets to paths.
     try Surroundings.settle(keepingMask: role == .worker)
     try caller.checkOrigin(of: 0)
-    let privileges = try role == .opener ? Privileges.reduced(to: caller) : Privileges.dropped(to: caller)
+    let privileges =
+      try role == .opener ? Privileges.reduced(to: caller).narrowed() : Privileges.dropped(to: caller)
     if role == .opener || caller.isOutranked { try Surroundings.hide() }
     #if os(Linux)
       if role == .capture {

@@ -28,7 +28,7 @@
         sock_filter(code: 0x15, jt: 0, jf: 1, k: mark(length)),
         sock_filter(code: 0x06, jt: 0, jf: 0, k: .max), sock_filter(code: 0x06, jt: 0, jf: 0, k: 0),
       ]
-      try program.withUnsafeBytes { try PacketSocket.attach($0, to: number) }
+      try program.withUnsafeBytes { try Sockets.attachFilter(number, $0) }
       return socket
     }
 

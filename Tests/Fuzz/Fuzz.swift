@@ -11,6 +11,7 @@ enum Fuzz {
     let rest = UnsafeRawBufferPointer(rebasing: input[1...])
     switch first {
     case UInt8(ascii: "o"): arguments(rest, socket)
+    case UInt8(ascii: "c"): arguments(rest, capture)
     case UInt8(ascii: "d"): arguments(rest, device)
     case UInt8(ascii: "p"): policy(rest)
     case UInt8(ascii: "r"): request(rest)
@@ -107,6 +108,13 @@ enum Fuzz {
     decide(Wanted(request))
   }
 
+  static func capture(_ call: inout Call) {
+    guard let request = try? call.captureRequest() else { return }
+    precondition(request.interface.utf8.allSatisfy { $0 > 32 && $0 != UInt8(ascii: "/") })
+    precondition(request.type == 2 || request.type == 3)
+    decide(Wanted(request))
+  }
+
   static func device(_ call: inout Call) {
     guard let (name, namespace) = try? call.device() else { return }
     precondition(!name.hasPrefix("/") && !name.split(separator: "/").contains("..") && !name.utf8.contains(0))
@@ -123,6 +131,10 @@ enum Fuzz {
   /// A policy, and the requests that its own lines speak of.
   static func policy(_ bytes: UnsafeRawBufferPointer) {
     guard let policy = try? Policy([UInt8](bytes), accounts: accounts) else { return }
+    // Each user alone needs no more than all may.
+    let needs = policy.rules.reduce(into: Capabilities()) { $0.formUnion($1.needs) }
+    precondition(needs.isSuperset(of: policy.needs(of: 1000, groups: [33])))
+    precondition(policy.rules.count > 50 || policy.warnings.allSatisfy { $0.line > 0 })
     for rule in policy.rules.prefix(50) {
       precondition(rule.line > 0)
       let request = rule.text.split(separator: " ").dropFirst(2).joined(separator: " ")

@@ -75,6 +75,12 @@ import Testing
     ("udp 53 in /run/netns/*", "udp 53 in /run/netns/a", true),
     ("udp 53 in /run/netns/*", "udp 53 in /run/netns/a/b", false),
     ("udp 53 in /run/netns/*", "udp 53", false), ("udp 53", "udp 53 in /run/netns/a", false),
+    ("capture on eth0", "packet 0 on eth0", true), ("capture on eth0", "packet 0 on eth1", false),
+    ("capture on eth0", "packet 0", false), ("capture on eth0", "packet 0x0800 on eth0", false),
+    ("capture", "packet 0", true), ("capture on eth0", "socket packet dgram 0 on eth0", true),
+    ("capture on eth0", "socket inet 10 0", false), ("capture on eth0", "socket netlink raw 15", false),
+    ("capture on *", "socket netlink raw 0 in /run/netns/a", false), ("capture on eth0", "device net/tun", false),
+    ("packet * on eth0", "capture on eth0", true), ("any on eth0", "capture on eth0", true),
   ]) func whatIsAllowed(_ what: String, _ request: String, _ allowed: Bool) throws {
     #expect(try decision("allow alice \(what)", request) == (allowed ? 1 : 0))
     #expect(try decision("deny alice \(what)", request) == (allowed ? -1 : 0))
@@ -302,6 +308,63 @@ import Testing
     }
     #expect(NamePattern(text: "*").matches("/run/netns/a") && NamePattern(text: "*").matches(""))
   }
+
+  /// The netlink socket of a capture is on no interface, and a line that denies one does not take it from the others.
+  @Test func captures() throws {
+    #expect(try decision("allow alice capture on eth0", "socket netlink raw 0") == 1)
+    #expect(try decision("deny alice capture on eth0", "socket netlink raw 0") == 0)
+    #expect(try decision("deny alice capture on eth0", "packet 0 on eth0") == -1)
+    let both = try Wanted.requests("capture on eth0 in /run/netns/a").map { "\($0)" }
+    #expect(both == ["packet 0x0 on eth0 in /run/netns/a", "socket 16 raw 0 in /run/netns/a"])
+  }
+
+  @Test(arguments: [
+    ("allow * packet * on eth0", [1]), ("allow * any on eth*", [1]), ("allow * socket packet raw 0 on eth0", [1]),
+    ("allow * packet * on *", []), ("allow * packet *", []), ("allow * capture on eth0", []),
+    ("allow * udp 53 on eth0", []), ("deny * any on mgmt*", []),
+    ("deny * any on mgmt*\nallow * packet * on *", [1]), ("deny * any on mgmt*\nallow * udp *", [1]),
+    ("deny * any on mgmt*\nallow * udp * on eth*", []), ("deny * any on mgmt*\nallow * device *", []),
+    ("deny * udp * on mgmt*\nallow * tcp * on *", []), ("deny * capture on mgmt*\nallow * capture on *", [1]),
+    ("deny * icmp on mgmt*\nallow * udp *", []), ("deny * icmp on mgmt*\nallow * raw * on *", [1]),
+    ("allow * udp * on *\ndeny * any on mgmt*", []),
+  ]) func warnings(_ text: String, _ lines: [Int]) throws {
+    #expect(try policy(text).warnings.map(\.line) == lines)
+  }
+
+  #if os(Linux)
+    @Test(
+      arguments: [
+        ("udp 53", [.netBindService]), ("udp 0", []), ("udp 53 on eth0", [.netBindService]),
+        ("tcp 80", [.netBindService]), ("tcp 0", []), ("tcp 80 on *", [.netBindService]),
+        ("tcp 80 on eth0", [.netBindService, .netAdmin]), ("tcp 0 on eth*", [.netAdmin]),
+        ("udp 53 in /run/netns/*", [.netBindService, .sysAdmin, .netAdmin]),
+        ("icmp", [.netRaw]), ("icmp6", [.netRaw]), ("raw *", [.netRaw]), ("packet * on eth0", [.netRaw]),
+        ("capture on eth0", [.netRaw]), ("capture in *", [.netRaw, .sysAdmin, .netAdmin]),
+        ("socket netlink raw *", []), ("socket unix * *", []), ("socket inet dgram 136", [.netBindService]),
+        ("socket inet raw 6", [.netRaw]), ("socket inet * *", [.netBindService, .netRaw]),
+        ("socket inet stream 6 on eth0", [.netBindService, .netAdmin]), ("socket packet raw *", [.netRaw]),
+        ("socket 15 raw 2", [.netRaw, .netAdmin]), ("socket * raw *", [.netBindService, .netRaw, .netAdmin]),
+        ("device net/tun", [.dacOverride]), ("device tap*", [.dacOverride]), ("device bpf*", [.dacOverride]),
+        ("device ppp", [.dacOverride, .netAdmin]), ("device *", [.dacOverride, .netAdmin]),
+        ("device net/tun in *", [.dacOverride, .sysAdmin, .netAdmin]),
+        ("any", [.netBindService, .netRaw, .netAdmin, .dacOverride]),
+        ("any on eth0", [.netBindService, .netRaw, .netAdmin]),
+        ("any on * in *", [.netBindService, .netRaw, .netAdmin, .dacOverride, .sysAdmin]),
+      ] as [(String, Capabilities)]) func whatALineNeeds(_ what: String, _ needs: Capabilities) throws
+    {
+      #expect(try policy("allow alice \(what)").needs(of: 1000, groups: []) == needs)
+      #expect(try policy("allow alice \(what)").needs(of: 1001, groups: []) == [])
+      #expect(try policy("deny alice \(what)").needs(of: 1000, groups: []) == [])
+      #expect(try policy("allow @web \(what)\nallow * udp 0").needs(of: 1001, groups: [33]) == needs)
+      #expect(try policy("deny * any on * in *\nallow alice \(what)").needs(of: 1000, groups: []) == [])
+      #expect(try policy("deny * any on *\nallow alice \(what)").needs(of: 1000, groups: []) == needs)
+    }
+
+    @Test func theBuiltInPolicyNeedsAll() {
+      let all: Capabilities = [.netBindService, .netRaw, .netAdmin, .dacOverride, .sysAdmin]
+      #expect(Policy.builtIn.needs(of: 1, groups: []) == all)
+    }
+  #endif
 
   @Test func logLinesAreClean() {
     #expect(Log.clean("a\nb\u{1b}[1m\tü") == "a?b?[1m???")

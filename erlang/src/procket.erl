@@ -95,7 +95,8 @@ open(Port) ->
 %% <li>`{type, T}': default what the protocol implies (tcp: stream, udp: dgram, others: raw);</li>
 %% <li>`{family, F}': default, and for `unspec', what `ip' implies, else inet (inet6 for icmp6);</li>
 %% <li>`{ip, Address}': a tuple or a string;</li>
-%% <li>`{interface, Name}': SO_BINDTODEVICE, see socket(7); of a packet socket: where it is bound, see packet(7);</li>
+%% <li>`{interface, Name}': SO_BINDTODEVICE, see socket(7); of a packet socket: where it is bound, see packet(7). Where a
+%% policy allows that interface alone, the socket has a filter that is locked: `docs/security.md';</li>
 %% <li>`{dev, Name}': the device `/dev/Name' instead of a socket, as {@link dev/2} does, in the `namespace';</li>
 %% <li>`{namespace, Path}': opens in this network namespace, see ip-netns(8);</li>
 %% <li>`{backlog, N}': listens, see listen(2);</li>

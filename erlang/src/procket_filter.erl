@@ -41,7 +41,8 @@
 -define(TIMEOUT, 310_000).
 %% What it reads at most, in bytes.
 -define(LONGEST, 1_048_576).
--define(MAX_INSTRUCTIONS, 4096).
+%% BPF_MAXINSNS of linux/bpf_common.h, without those that an opener puts in front.
+-define(MAX_INSTRUCTIONS, 4092).
 
 %% Instructions in a row, each encoded or a record.
 -spec encode([bpf:instruction() | #insn{}]) -> binary().

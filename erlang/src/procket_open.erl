@@ -2,7 +2,7 @@
 %% What `procket:open/2' and `procket:dev/2' ask of an opener, made from their options.
 -module(procket_open).
 
--export([socket/2, device/2, socket_numbers/3, commands/1, check/1]).
+-export([socket/2, device/2, capture/4, socket_numbers/3, commands/1, check/1]).
 
 -type how() :: #{exec := [string()], progname => string(), pipe => file:filename()}.
 
@@ -19,6 +19,12 @@ socket(Port, Options) ->
 device(Name, Options) ->
     open(dev, {device_name(Name), namespace(Options)}, how(Options)).
 
+%% Opens a packet socket that receives nothing yet: packets of an interface, or of all for an empty name, that pass the filter.
+-spec capture(raw | dgram, Interface :: binary(), Filter :: binary(), [procket:open_opt()]) ->
+    {ok, procket:fd()} | {error, procket:posix()}.
+capture(Type, Interface, Filter, Options) ->
+    open(capture, {type(Type, 0, packet), Interface, namespace(Options), Filter}, how(Options)).
+
 %% Family, type and protocol as socket(2) takes them.
 -spec socket_numbers(procket:family(), procket:type(), procket:protocol()) ->
     {non_neg_integer(), non_neg_integer(), non_neg_integer()}.
@@ -33,7 +39,7 @@ commands(Options) ->
 
 %% Each command in turn: the next one only where the one before it was not allowed, or not there.
 
--spec open(open | dev, term(), how()) -> {ok, procket:fd()} | {error, procket:posix()}.
+-spec open(open | dev | capture, term(), how()) -> {ok, procket:fd()} | {error, procket:posix()}.
 open(Function, Request, #{exec := Prefixes} = How) ->
     try_each(Prefixes, {error, enoent}, fun(Prefix) -> run(procket_command:opener(Prefix, How), Function, Request, How) end).
 

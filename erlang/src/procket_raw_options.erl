@@ -29,8 +29,8 @@
 -define(SNAPLEN, 262_144).
 -define(BUFFER, 16_777_216).
 -define(MAX_BUFFER, 16#40000000).
-%% BPF_MAXINSNS of linux/bpf_common.h, without those that a direction takes.
--define(MAX_INSTRUCTIONS, 4088).
+%% BPF_MAXINSNS of linux/bpf_common.h, without those that a direction and an opener put in front.
+-define(MAX_INSTRUCTIONS, 4084).
 
 %% Raises `badarg' for what is no option, or not with this source.
 -spec parse(gen_raw:source(), [gen_raw:option()]) -> options().

@@ -17,32 +17,38 @@
 start(#{source := {fd, FD}, filter := {expression, _}}, _Credit) when is_integer(FD) ->
     {error, {filter, "an expression is compiled for an interface; for a descriptor there are instructions"}};
 start(#{source := {fd, FD}} = Options, Credit) ->
-    connect(Options, Credit, descriptor, [], [FD]);
-start(#{source := {interface, Name}, link := Link, open := Open} = Options, Credit) ->
-    %% Of no protocol, so that nothing comes in before the filter is there.
-    Type = case Link of raw -> raw; cooked -> dgram end,
-    case procket:open(0, [{family, packet}, {type, Type}, {protocol, 0} | Open]) of
-        {ok, Packet} ->
-            try procket:open(0, [{family, netlink}, {type, raw}, {protocol, 0} | Open]) of
-                {ok, Netlink} ->
-                    try
-                        connect(Options, Credit, packet, [Name], [Packet, Netlink])
-                    after
-                        procket:close(Netlink)
-                    end;
-                {error, _} = Error ->
-                    Error
+    connect(fun(Port, Channel) ->
+        maybe_chain([
+            fun(_) -> done(given(Port, Channel, FD, descriptor, [])) end,
+            fun(_) -> procket_filter:program(Options, none) end,
+            fun(Program) -> begin_capture(Port, Options, Program, Credit) end,
+            fun(started) -> {ok, none} end
+        ])
+    end);
+start(#{source := {interface, Name}, open := Open} = Options, Credit) ->
+    case procket:open(0, [{family, netlink}, {type, raw}, {protocol, 0} | Open]) of
+        {ok, Netlink} ->
+            try
+                connect(fun(Port, Channel) ->
+                    maybe_chain([
+                        fun(_) -> interface(given(Port, Channel, Netlink, interface, [Name])) end,
+                        fun(Interface) -> with(Interface, procket_filter:program(Options, hardware(Interface))) end,
+                        fun({Interface, Program}) -> with(Interface, packets(Port, Channel, Options, Interface, Program)) end,
+                        fun({Interface, done}) -> with(Interface, begin_capture(Port, Options, <<>>, Credit)) end,
+                        fun({Interface, started}) -> {ok, Interface} end
+                    ])
+                end)
             after
-                procket:close(Packet)
+                procket:close(Netlink)
             end;
         {error, _} = Error ->
             Error
     end.
 
-connect(Options, Credit, Function, Args, FDs) ->
+connect(Introduce) ->
     case procket_start:connect(#{command => procket_command:capture()}) of
         {ok, Port, Channel, OsPid} ->
-            case introduce(Options, Credit, Port, Channel, {Function, Args, FDs}) of
+            case Introduce(Port, Channel) of
                 {ok, Interface} ->
                     {ok, #{port => Port, channel => Channel, os_pid => OsPid, interface => Interface}};
                 {error, _} = Error ->
@@ -54,14 +60,19 @@ connect(Options, Credit, Function, Args, FDs) ->
             Error
     end.
 
-introduce(Options, Credit, Port, Channel, {Function, Args, FDs}) ->
-    maybe_chain([
-        fun(_) -> given(procket_channel:send(Channel, <<0:16>>, <<>>, FDs, ?TIMEOUT)) end,
-        fun(_) -> interface(Function, request(Port, Function, Args)) end,
-        fun(Interface) -> with(Interface, procket_filter:program(Options, hardware(Interface))) end,
-        fun({Interface, Program}) -> with(Interface, begin_capture(Port, Options, Program, Credit)) end,
-        fun({Interface, started}) -> {ok, Interface} end
-    ]).
+%% The packet socket comes with its filter: the opener may lock that.
+packets(Port, Channel, #{link := Link, open := Open}, Interface, Program) ->
+    Type = case Link of raw -> raw; cooked -> dgram end,
+    case procket_open:capture(Type, name(Interface), Program, Open) of
+        {ok, Packet} ->
+            try
+                done(given(Port, Channel, Packet, packet, []))
+            after
+                procket:close(Packet)
+            end;
+        {error, Reason} ->
+            refused(Reason, Program)
+    end.
 
 maybe_chain(Steps) ->
     lists:foldl(
@@ -73,9 +84,16 @@ maybe_chain(Steps) ->
         Steps
     ).
 
-given(ok) -> {ok, given};
-given({error, closed}) -> {error, epipe};
-given({error, _} = Error) -> Error.
+%% Gives the capture process a descriptor, and says what it is.
+given(Port, Channel, FD, Function, Args) ->
+    case procket_channel:send(Channel, <<0:16>>, <<>>, [FD], ?TIMEOUT) of
+        ok -> request(Port, Function, Args);
+        {error, closed} -> {error, epipe};
+        {error, _} = Error -> Error
+    end.
+
+done(ok) -> {ok, done};
+done({error, _} = Error) -> Error.
 
 with(Value, {ok, Result}) -> {ok, {Value, Result}};
 with(_Value, {error, _} = Error) -> Error.
@@ -88,10 +106,12 @@ begin_capture(Port, Options, Program, Credit) ->
     ],
     case request(Port, start, Args) of
         ok -> {ok, started};
-        %% Whatever it is, it is the program that the kernel does not take.
-        {error, einval} when Program =/= <<>> -> {error, {filter, "the kernel refuses the program"}};
-        {error, Reason} -> {error, Reason}
+        {error, Reason} -> refused(Reason, Program)
     end.
+
+%% Whatever it is, it is the program that the kernel does not take.
+refused(einval, Program) when Program =/= <<>> -> {error, {filter, "the kernel refuses the program"}};
+refused(Reason, _Program) -> {error, Reason}.
 
 %% What is asked of the capture process before it sends packets.
 request(Port, Function, Args) ->
@@ -117,14 +137,15 @@ await(Port, Id) ->
         {error, etimedout}
     end.
 
-interface(packet, ok) -> {ok, any};
-interface(packet, {ok, Name, Index, MAC, MTU, Hardware}) -> {ok, {Name, Index, MAC, MTU, Hardware}};
-interface(descriptor, ok) -> {ok, none};
-interface(_, {error, _} = Error) -> Error.
+interface(ok) -> {ok, any};
+interface({ok, Name, Index, MAC, MTU, Hardware}) -> {ok, {Name, Index, MAC, MTU, Hardware}};
+interface({error, _} = Error) -> Error.
+
+name({Name, _Index, _MAC, _MTU, _Hardware}) -> Name;
+name(any) -> <<>>.
 
 hardware({_Name, _Index, _MAC, _MTU, Hardware}) -> Hardware;
-hardware(any) -> any;
-hardware(none) -> none.
+hardware(any) -> any.
 
 %% What is left once its port is closed.
 -spec close(capture()) -> ok.

@@ -160,7 +160,7 @@ bounds(_Config) ->
     end,
     ?assertEqual("the expression is longer than 1048576 bytes", Refused("udp" ++ lists:duplicate(1_048_576, $\s))),
     ?assertEqual("the expression takes more than 1024 MiB of memory to compile", Refused(lists:append(lists:duplicate(5_000, "udp port 53 or ")) ++ "tcp")),
-    ?assertEqual("the program has more than 4096 instructions", Refused(hosts(250))),
+    ?assertEqual("the program has more than 4092 instructions", Refused(hosts(250))),
     limited("--cpu=1:5", fun() -> ?assertEqual("the expression takes more than 1 s of processor time to compile", Refused(ports(400))) end),
     limited("--as=67108864", fun() -> ?assertEqual("the expression takes more than 64 MiB of memory to compile", Refused(ports(400))) end).
 

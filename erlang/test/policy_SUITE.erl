@@ -5,7 +5,7 @@
 
 all() ->
     [
-        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, only_for_the_privileged,
+        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, warnings_of_interfaces, only_for_the_privileged,
         built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, removed_while_running, refusals_are_logged, nobody_logs,
         check_policy, explain, tools_have_no_rights, documented
     ].
@@ -42,14 +42,62 @@ groups(_Config) ->
 
 %% gen_raw asks for two sockets.
 captures(_Config) ->
-    Open = fun(Text) ->
-        with_policy(Text, fun(Machine, _Ask) ->
-            procket_machine:eval(Machine, ["element(1, gen_raw:open(\"lo\", [", setuid(Machine), "]))"])
-        end)
-    end,
-    ?assertEqual("error", Open("allow USER packet 0x0800\nallow USER socket netlink raw 0\n")),
-    ?assertEqual("error", Open("allow USER packet 0\n")),
-    ?assertEqual("ok", Open("allow USER packet 0\nallow USER socket netlink raw 0\n")).
+    with_policy("", fun(#{user := User} = Machine, _Ask) ->
+        Opener = setuid(Machine),
+        Open = fun(Text, Source) ->
+            procket_machine:policy(Machine, string:replace(Text, "USER", User, all)),
+            procket_machine:eval(Machine, ["element(1, gen_raw:open(\"", Source, "\", [", Opener, "]))"])
+        end,
+        [
+            ?assertEqual(Expected, Open(Text, Source), {Text, Source})
+         || {Expected, Source, Text} <- [
+                {"ok", "lo", "allow USER capture on lo\n"},
+                {"error", "any", "allow USER capture on lo\n"},
+                {"error", "lo", "allow USER capture on eth*\n"},
+                {"error", "lo", "allow USER capture\n"},
+                {"ok", "any", "allow USER capture\n"},
+                {"ok", "lo", "allow USER capture on *\n"},
+                {"ok", "any", "allow USER capture on *\n"},
+                {"ok", "lo", "deny USER capture on eth*\nallow USER capture on *\n"},
+                {"error", "lo", "deny USER capture on l?\nallow USER capture on *\n"},
+                {"error", "lo", "allow USER packet 0x0800 on *\nallow USER socket netlink raw 0\n"},
+                {"error", "lo", "allow USER packet 0 on lo\n"},
+                {"ok", "lo", "allow USER packet 0 on lo\nallow USER socket netlink raw 0\n"},
+                {"ok", "lo", "allow USER any on * in *\n"}
+            ]
+        ]
+    end).
+
+%% What `on' does not do.
+warnings_of_interfaces(_Config) ->
+    with_policy("deny USER any on mgmt*\nallow USER packet * on eth0\nallow USER udp * on *\n", fun(#{lib := Lib} = Machine, _Ask) ->
+        File = "/etc/procket/policy.conf",
+        {0, Output} = procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", File]),
+        [?assertMatch({match, _}, re:run(Output, ["^", File, ": ", Line], [multiline]), Output) || Line <- [
+            "3 rules$", "warning: line 1: line 3 allows sockets that are on no interface", "warning: line 2: the filter of a packet socket on eth0 is locked"
+        ]]
+    end).
+
+%% Where a line is about one interface, the filter of gen_raw and that of the opener decide together.
+captures_on_an_interface(_Config) ->
+    with_policy("allow USER capture on lo\nallow USER udp * on *\n", fun(Machine, Ask) ->
+        Instructions = "[bpf:stmt(16#28, 36), bpf:jump(16#15, P, 0, 1), bpf:stmt(6, 100), bpf:stmt(6, 0)]",
+        ?assertEqual(
+            "{[<<97>>,<<97>>,<<97>>],true,{error,eperm}}",
+            procket_machine:eval(Machine, [
+                "begin {ok, A} = gen_udp:open(0, [{ip, {127,0,0,1}}]), {ok, B} = gen_udp:open(0, [{ip, {127,0,0,1}}]), {ok, P} = inet:port(A), {ok, Q} = inet:port(B), "
+                "{ok, R} = gen_raw:open(\"lo\", [{direction, in}, {filter, ", Instructions, "}, ", setuid(Machine), "]), "
+                "[begin ok = gen_udp:send(A, {127,0,0,1}, Q, \"b\"), ok = gen_udp:send(B, {127,0,0,1}, P, \"a\") end || _ <- [1, 2, 3]], "
+                "Got = fun Got(Found) when length(Found) >= 3 -> Found; "
+                "Got(Found) -> {ok, L} = gen_raw:recv(R, 10000), Got(Found ++ [binary:part(X, 42, 1) || X <- L]) end, "
+                "All = Got([]), {ok, #{index := Index}} = gen_raw:info(R), "
+                %% A socket of its own that the opener locked takes no other filter.
+                "{ok, FD} = procket_open:capture(raw, <<\"lo\">>, <<>>, [", setuid(Machine), "]), "
+                "{All, Index =:= 1, packet:filter(FD, [bpf:stmt(6, 0)])} end"
+            ])
+        ),
+        ?assertEqual([eacces], Ask(["0, [{family, packet}, {protocol, 0}, {interface, \"eth0\"}]"]))
+    end).
 
 %% Root's groups are not the caller's: those are in /etc/group.
 groups_under_sudo(_Config) ->
@@ -114,7 +162,15 @@ with_capabilities(_Config) ->
         Opener = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep"),
         ?assertEqual([ok, eacces, eacces], ask(Machine, progname(Opener), [
             "53, [{protocol, udp}]", "54, [{protocol, udp}]", "0, [{protocol, icmp}]"
-        ]))
+        ])),
+        %% The filter of a TCP socket takes a right on newer kernels, and is not left out without it.
+        #{user := User} = Machine,
+        procket_machine:policy(Machine, ["allow ", User, " any on lo\n"]),
+        Requests = ["53, [{protocol, udp}, {interface, \"lo\"}]", "0, [{protocol, icmp}, {interface, \"lo\"}]", "80, [{interface, \"lo\"}]"],
+        [ok, ok, Tcp] = ask(Machine, progname(Opener), Requests),
+        ?assert(lists:member(Tcp, [ok, eperm]), Tcp),
+        More = procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw,cap_net_admin+ep"),
+        ?assertEqual([ok, ok, ok], ask(Machine, progname(More), Requests))
     end).
 
 %% Who opens with the caller's own rights is not asked.
@@ -330,7 +386,7 @@ documented(_Config) ->
     procket_machine:with(fun(#{lib := Lib} = Machine) ->
         _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
         procket_machine:policy(Machine, [Example, "\n"]),
-        ?assertMatch({0, "/etc/procket/policy.conf: 9 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket/policy.conf"])),
+        ?assertMatch({0, "/etc/procket/policy.conf: 8 rules\n"}, procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", "/etc/procket/policy.conf"])),
         [
             begin
                 [Command, Answer] = string:split(Line, "\n"),

@@ -9,7 +9,7 @@ all() ->
         refused_without_rights, setuid_opener, setuid_opener_of_another_group, sudo_opener, sudo_without_a_rule,
         capable_opener, capability_for_devices, capable_beam, privileged_beam, root_beam_under_sudo, beam_with_ambient_capabilities,
         setgid_gives_nothing, setuid_process, sudo_process, capable_process, root_process, worker_of_a_setuid_file,
-        worker_of_a_capable_file, worker_of_an_ordinary_file, capture, capture_of_a_beam_with_ambient_capabilities, libraries, demo
+        worker_of_a_capable_file, worker_of_an_ordinary_file, rights_that_no_line_needs, policy_that_needs_more, capture, capture_of_a_beam_with_ambient_capabilities, libraries, demo
     ].
 
 suite() ->
@@ -296,6 +296,68 @@ worker_has_nothing(Machine, Program) ->
         ?assertMatch(#{"NoNewPrivs" := ["1"], "Seccomp" := ["2"], "Umask" := Mask}, Status),
         has_no_surroundings(Pid)
     end}).
+
+%% An opener keeps what a line of the policy may need for its caller, and nothing else; and the right to read the policy, where it takes
+%% one.
+rights_that_no_line_needs(_Config) ->
+    procket_machine:with(fun(#{user := User, dir := Dir} = Machine) ->
+        Program = procket_machine:setuid(Machine),
+        Kept = fun(Text) ->
+            procket_machine:policy(Machine, string:replace(Text, "USER", User, all)),
+            permitted_to_opener(Machine, Program)
+        end,
+        ?assertEqual([net_bind_service], Kept("allow USER udp 53\nallow root any on * in *\n")),
+        ?assertEqual([net_raw], Kept("allow USER capture on lo\ndeny USER device *\n")),
+        ?assertEqual([dac_override], Kept("allow @USER device net/tun\n")),
+        ?assertEqual([net_admin, net_bind_service, sys_admin], Kept("allow * tcp 80 in /run/netns/*\n")),
+        ?assertEqual([dac_override, net_admin, net_bind_service, net_raw, sys_admin], Kept("allow USER any on * in *\n")),
+        ?assertEqual([], Kept("allow root any\n")),
+        ?assertEqual([], Kept("nonsense\n")),
+        procket_machine:policy(Machine, ["allow ", User, " udp 53\n"]),
+        Policy = Dir ++ "/etc/procket/policy.conf",
+        _ = procket_test:sh_ok(["chmod 600 ", Policy]),
+        ?assertEqual([dac_read_search, net_bind_service], permitted_to_opener(Machine, Program)),
+        ok = file:delete(Policy),
+        ?assertEqual([], permitted_to_opener(Machine, Program))
+    end).
+
+permitted_to_opener(Machine, Program) ->
+    Expression = ["procket:open(0, [{protocol, udp}, {exec, [\"\"]}, {progname, \"", Program, "\"}])"],
+    procket_machine:inspect(Machine, {Expression, fun(_Output, Programs) ->
+        Permitted = capabilities("CapPrm", status(proplists:get_value(opener, Programs))),
+        Names = #{1 => dac_override, 2 => dac_read_search, 10 => net_bind_service, 12 => net_admin, 13 => net_raw, 21 => sys_admin},
+        lists:sort([maps:get(N, Names, N) || N <- lists:seq(0, 63), Permitted band (1 bsl N) =/= 0])
+    end}).
+
+%% A line that allows what takes a right which was given up: this opener refuses it and ends, and the next one has the right.
+policy_that_needs_more(_Config) ->
+    procket_machine:with(fun(#{user := User, dir := Dir} = Machine) ->
+        Policy = Dir ++ "/etc/procket/policy.conf",
+        [
+            begin
+                procket_machine:policy(Machine, ["allow ", User, " udp 53\n"]),
+                procket_machine:with_log(Machine, fun(Next) ->
+                    Port = procket_machine:start(Machine, procket_machine:beam_as_user(Machine, [
+                        "Open = fun() -> element(1, ", Call, "{exec, [\"\"]}, {progname, \"", procket_machine:setuid(Machine), "\"}])) end, "
+                        "Os = fun() -> hd([Pid || #{role := opener, os_pid := Pid} <- procket:info()]) end, "
+                        "First = Open(), Old = Os(), io:format(\"~w now~n\", [First]), _ = io:get_line(\"\"), Second = Open(), "
+                        "Gone = fun Gone() -> case [Pid || #{role := opener, os_pid := Pid} <- procket:info(), Pid =:= Old] of [] -> ok; _ -> timer:sleep(5), Gone() end end, "
+                        "ok = Gone(), Third = Open(), io:format(\"~w~n\", [{Second, Third, Old =/= Os()}]), halt()."
+                    ])),
+                    <<"error now", _/binary>> = procket_machine:await(Port, <<"now">>),
+                    _ = Next(),
+                    Change(Policy, User),
+                    true = port_command(Port, "\n"),
+                    _ = procket_machine:await(Port, <<"{error,ok,true}">>),
+                    ?assertMatch({match, _}, re:run(Next(), "ends$"))
+                end)
+            end
+         || {Call, Change} <- [
+                {"procket:open(0, [{protocol, icmp}, ", fun(File, Name) -> ok = file:write_file(File, ["allow ", Name, " icmp\n"]) end},
+                {"procket:dev(\"net/tun\", [", fun(File, Name) -> ok = file:write_file(File, ["allow ", Name, " device net/tun\n"]) end}
+            ]
+        ]
+    end).
 
 %% libc, libm, libstdc++ and libgcc, with the loader and what the kernel maps.
 libraries(_Config) ->

@@ -2,7 +2,7 @@
 %% user who exists only there. The real /etc and /dev stay as they are.
 -module(procket_machine).
 
--export([need/1, with/1, run/2, run_ok/2, run_as_user/2, eval/2, eval/3, start/2, inspect/2]).
+-export([need/1, with/1, run/2, run_ok/2, run_as_user/2, eval/2, eval/3, start/2, await/2, beam_as_user/2, inspect/2]).
 -export([setuid/1, setuid/2, capable/2, root_owned/1, policy/2, sudoers/2, with_log/2]).
 
 %% For init_per_suite.
@@ -75,17 +75,20 @@ inspect(#{user := _} = Machine, {Expression, Fun}) ->
     Port = start(Machine, Words ++ beam(Machine, ["io:format(\"~w ready~n\", [", Expression, "]), io:get_line(\"\"), halt()."])),
     {os_pid, Beam} = erlang:port_info(Port, os_pid),
     try
-        Output = await_ready(Port, <<>>),
+        Output = await(Port, <<"ready">>),
         Fun(Output, port_programs(integer_to_list(Beam)))
     after
         port_close(Port)
     end.
 
-await_ready(Port, Output) ->
-    case binary:match(Output, <<"ready">>) of
+%% What a program prints, up to and with some text.
+await(Port, Text) -> await(Port, Text, <<>>).
+
+await(Port, Text, Output) ->
+    case binary:match(Output, Text) of
         nomatch ->
             receive
-                {Port, {data, Data}} -> await_ready(Port, <<Output/binary, Data/binary>>);
+                {Port, {data, Data}} -> await(Port, Text, <<Output/binary, Data/binary>>);
                 {Port, {exit_status, Status}} -> error({Status, Output})
             after 30_000 -> error({timeout, Output})
             end;
@@ -111,6 +114,9 @@ role(Pid) ->
 
 inside(#{dir := Dir}, Words) ->
     [os:find_executable("unshare"), "--mount", "--net", filename:join(Dir, "enter") | Words].
+
+%% Words that have a BEAM of the user run some code.
+beam_as_user(Machine, Code) -> as_user(Machine, beam(Machine, Code)).
 
 as_user(#{user := User, dir := Dir}, Words) ->
     ["env", "-i", "PATH=" ++ os:getenv("PATH"), "HOME=" ++ Dir ++ "/home", "LANG=C.UTF-8",

@@ -39,6 +39,9 @@ enum {
   // struct tpacket_req3, struct sock_filter
   procket_ring_request_size = 28,
   procket_filter_instruction = 8,
+  // SO_LOCK_FILTER, SO_BINDTOIFINDEX
+  procket_lock_filter = 44,
+  procket_bind_to_index = 62,
 };
 
 // SO_ATTACH_FILTER

@@ -26,6 +26,7 @@ import SystemCalls
         }
         return true
       case _ where context.channel.number < 0: throw .code(ENOTCONN)
+      case "interface": try interface(&call)
       case "packet": try packet(&call)
       case "descriptor": try descriptor(&call)
       case "start": try start(&call)
@@ -44,21 +45,31 @@ import SystemCalls
       return true
     }
 
-    /// `[Interface]`, and ahead of it a packet socket and a netlink socket: the socket that this is about. An empty name: all interfaces.
-    private mutating func packet(_ call: inout Call) throws(Failure) {
+    /// `[Name]`, and ahead of it a netlink socket: the interface that this is about. An empty name: all interfaces.
+    private mutating func interface(_ call: inout Call) throws(Failure) {
       try call.check(arity: 1, takesDescriptor: false)
       let name = try call.string()
-      guard source == nil else { throw .code(EALREADY) }
-      var came = try takeDescriptors(2)
-      guard let socket = came.takeFirst(), let netlink = came.takeFirst() else { throw .noDescriptor }
-      let (number, changes) = (socket.number, netlink.number)
-      let index = try call.system { () throws(Errno) in
-        try subscribe(changes)
+      guard source == nil, changes.number < 0 else { throw .code(EALREADY) }
+      var came = try takeDescriptors(1)
+      guard let netlink = came.takeFirst() else { throw .noDescriptor }
+      let number = netlink.number
+      index = try call.system { () throws(Errno) in
+        try subscribe(number)
         return name.isEmpty ? 0 : try Interface(named: name, on: number).index
       }
-      source = CaptureSource(packets: socket, index: index)
-      self.changes.open(netlink)
+      changes.open(netlink)
       try answerInterface(call)
+    }
+
+    /// `[]`, and ahead of it a packet socket with its filter, of the namespace of the netlink socket.
+    private mutating func packet(_ call: inout Call) throws(Failure) {
+      try call.check(arity: 0, takesDescriptor: false)
+      guard source == nil else { throw .code(EALREADY) }
+      guard changes.number >= 0 else { throw .code(ENOTCONN) }
+      var came = try takeDescriptors(1)
+      guard let socket = came.takeFirst() else { throw .noDescriptor }
+      source = CaptureSource(packets: socket, index: index)
+      context.answer.ok()
     }
 
     /// `[]`, and ahead of it a descriptor that has messages: the one that this is about.
@@ -127,9 +138,8 @@ import SystemCalls
     }
 
     private mutating func answerInterface(_ call: borrowing Call) throws(Failure) {
-      guard let index = source?.index, let number = source?.number else { throw .code(ENOTCONN) }
       guard index > 0 else { return context.answer.ok() }
-      let interface = try call.system { () throws(Errno) in try Interface(index: index, on: number) }
+      let interface = try call.system { () throws(Errno) in try Interface(index: index, on: changes.number) }
       context.answer.startOk(5)
       context.answer.withTerm { term in
         interface.name.utf8.withContiguousStorageIfAvailable { term.binary(UnsafeRawBufferPointer($0)) }

@@ -25,6 +25,8 @@ import SystemCalls
 
     var context: Context
     var source: CaptureSource?
+    /// The interface that packets are captured on; 0 for all.
+    var index: CInt = 0
     /// A netlink socket that becomes readable when an interface of the namespace changes.
     var changes = LateDescriptor()
     var injector = Injector()

@@ -11,6 +11,13 @@ extension Commands {
     context.answer.ok()
   }
 
+  /// `[{Type, Interface, Namespace, Filter}]`
+  @Sendable static func openCapture(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    let request = try call.captureRequest()
+    call.outgoing.append(try call.system { () throws(Errno) in try request.open(with: context.privileges) })
+    context.answer.ok()
+  }
+
   /// `[{Name, Namespace}]`
   @Sendable static func openDevice(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let (name, namespace) = try call.device()
@@ -36,6 +43,16 @@ extension Call {
         backlog: call.isInteger ? try call.integer(in: 0...CInt.max) : try call.undefined())
     }
     guard SocketRequest.isInterface(request.interface), request.address.count <= 16 else { throw .argument(1) }
+    return request
+  }
+
+  mutating func captureRequest() throws(Failure) -> SocketRequest {
+    let request = try tuple(4) { (call) throws(Failure) in
+      SocketRequest.capture(
+        type: try call.integer(in: Sockets.datagram...SocketRequest.rawType), interface: try call.string(),
+        namespace: try call.string(), filter: [UInt8](try call.binary()))
+    }
+    guard SocketRequest.isAnyInterface(request.interface) else { throw .argument(1) }
     return request
   }
 

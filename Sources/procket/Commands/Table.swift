@@ -25,6 +25,7 @@ enum Commands {
     Command("counters", 0, counters),
     Command("open", 1, open),
     Command("dev", 1, openDevice),
+    Command("capture", 1, openCapture),
   ]
 
   /// The others of a capture need its source: ``CaptureServer``.

@@ -5,6 +5,7 @@ policy allows udp 53 and devices below race/. DIRECTORY belongs to root, DIRECTO
 """
 import array
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -29,6 +30,8 @@ HOME = DIRECTORY + "/home"
 WHO = pwd.getpwnam(USER)
 SECRET = bytes(range(32))
 UDP = 17
+# An ICMP echo request.
+ECHO = struct.pack(">BBHHH", 8, 0, 0x2a2b, 1, 1) + b"echo"
 
 
 # Terms: the external format of Erlang.
@@ -866,9 +869,12 @@ def policy_saved():
     with open(path, "rb") as file:
         text = file.read()
     read, write = os.pipe()
+    begin, start = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(write)
+        # An opener that starts while there is no policy has given up its rights.
+        os.read(begin, 1)
         turn = 0
         while not select.select([read], [], [], 0)[0]:
             turn += 1
@@ -893,6 +899,7 @@ def policy_saved():
     def attack():
         opener = Opener()
         opener.attach()
+        os.write(start, b"x")
         opened = set()
         forbidden = [("open", socket_request(port=54)), ("open", socket_request(17, 3, 8, 0)), ("dev", device(b"private"))]
         for turn in range(30000):
@@ -907,6 +914,7 @@ def policy_saved():
     try:
         as_user(attack)
     finally:
+        os.write(start, b"x")
         os.write(write, b"x")
         _, status = os.waitpid(child, 0)
     check(status == 0, "saves", status)
@@ -996,20 +1004,21 @@ def one_meaning():
         return None, False
 
     def look(number):
-        """What a descriptor is: family, type, protocol, port, interface, namespace."""
+        """What a descriptor is: family, type, protocol, port, interface, namespace; and whether its filter is locked."""
         space = fcntl.ioctl(number, 0x894c)  # SIOCGSKNS
         place = spaces.get(os.fstat(space).st_ino, "")
         os.close(space)
         with socket.socket(fileno=number) as got:
             family, kind, protocol = [got.getsockopt(socket.SOL_SOCKET, option) for option in (39, 3, 38)]
             port, interface = 0, ""
+            locked = got.getsockopt(socket.SOL_SOCKET, 44) == 1
             if family == 17:
                 interface, protocol, *_ = got.getsockname()
                 protocol = socket.htons(protocol)
             elif family in (2, 10):
                 interface = got.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).split(b"\0")[0].decode()
                 port = got.getsockname()[1] if kind != 3 else 0
-            return family, kind, protocol, port, interface, place
+            return (family, kind, protocol, port, interface, place), locked
 
     def words_of(seen):
         family, kind, protocol, port, interface, place = seen
@@ -1052,7 +1061,7 @@ def one_meaning():
             case = (rules, family, kind, protocol, port, interface, namespace, answer)
             if answer == OK:
                 [number] = opener.descriptors()
-                seen = look(number)
+                seen, locked = look(number)
                 opened += 1
                 # A port of the kernel's choice was asked for as 0.
                 seen = seen[:3] + (port if port == 0 else seen[3],) + seen[4:]
@@ -1060,6 +1069,7 @@ def one_meaning():
                 check(seen[5] == namespace.decode(), seen, case)
                 line, allows = decision(rules, seen)
                 check(allows, seen, line, case)
+                check(locked == (rules[line - 1][3] not in ("", "*")), locked, seen, line, case)
                 words = words_of(seen)
                 if words not in explained:
                     explained[words] = subprocess.run([OPENER, "--explain", USER, words], capture_output=True, text=True).stdout
@@ -1077,6 +1087,211 @@ def one_meaning():
         opener.end()
     check(opened > cases // 20 and refused > cases // 20, opened, refused, unclear)
     print(opened, "opened,", refused, "refused,", unclear, "failed")
+
+
+def on_interface_holds():
+    """A socket that a line with `on` allowed hears nothing of another interface, whatever its holder does with it."""
+    with open("/etc/procket/policy.conf", "w") as file:
+        file.write("".join("allow %s %s on %s\n" % (USER, what, interface) for interface in ["va", "l?"]
+                           for what in ["udp *", "tcp *", "icmp", "raw *", "packet *", "socket inet dgram 136"]))
+        file.write("allow %s udp *\nallow %s udp * on *\n" % (USER, USER))
+    mac = bytes([2, 0, 0, 0, 0, 2])
+    subprocess.run(["ip", "link", "add", "va", "address", mac.hex(":"), "type", "veth", "peer", "name", "vb"], check=True)
+    subprocess.run(["ip", "addr", "add", "10.9.0.1/24", "dev", "va"], check=True)
+    for name in ["va", "vb"]:
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+
+    def checksum(data):
+        total = sum(struct.unpack(">%dH" % (len(data) // 2), data))
+        return ~((total & 0xffff) + (total >> 16)) & 0xffff
+
+    def datagram(port, data):
+        udp = struct.pack(">HHHH", 9, port, 8 + len(data), 0) + data
+        head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes([10, 9, 0, 2]), bytes([10, 9, 0, 1]))
+        return mac + bytes([2, 0, 0, 0, 0, 1]) + b"\x08\x00" + head[:10] + struct.pack(">H", checksum(head)) + head[12:] + udp
+
+    # What comes in on va, again and again.
+    read, write = os.pipe()
+    sender = os.fork()
+    if sender == 0:
+        os.close(write)
+        out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        out.bind(("vb", 0))
+        while not select.select([read], [], [], 0.01)[0]:
+            out.send(datagram(1053, b"came on va"))
+        os._exit(0)
+
+    def attack():
+        opener = Opener()
+        opener.attach()
+
+        def opened(family, kind, protocol, port, interface, backlog=atom("undefined")):
+            answer = opener.ask("open", socket_request(family, kind, protocol, port, interface, backlog=backlog))
+            check(answer == OK, family, kind, protocol, port, interface, answer)
+            [number] = opener.descriptors()
+            return socket.socket(fileno=number)
+
+        def received(got, wanted, unwanted):
+            """Reads until the one is there, and never the other."""
+            while True:
+                check(select.select([got], [], [], 20)[0], "nothing comes", wanted)
+                data = got.recv(65536)
+                check(unwanted not in data, "came on another interface", data)
+                if wanted in data:
+                    return
+
+        def through_lo(got):
+            """A datagram on lo; when this returns, the socket has it or will never have it."""
+            with socket.socket(type=socket.SOCK_DGRAM) as out, socket.socket(type=socket.SOCK_DGRAM) as control:
+                control.bind(("127.0.0.1", 0))
+                control.settimeout(20)
+                for _ in range(20):
+                    out.sendto(b"came on lo", ("127.0.0.1", 1053))
+                    out.sendto(b"after it", control.getsockname())
+                    control.recv(100)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    check(b"came on lo" not in got.recv(65536), "came on lo")
+
+        def locked(got):
+            for option, value in [(26, FILTER), (27, bytes(4)), (44, bytes(4))]:
+                try:
+                    got.setsockopt(socket.SOL_SOCKET, option, value)
+                except PermissionError:
+                    continue
+                check(False, "not locked", option)
+
+        everything = (ctypes.c_uint64 * 1)(struct.unpack("Q", struct.pack("HBBI", 6, 0, 0, 0xffffffff))[0])
+        FILTER = struct.pack("HxxxxxxP", 1, ctypes.addressof(everything))
+        udp, icmp, raw = (2, 2, 17, 1053), (2, 3, 1, 0), (2, 3, 17, 0)
+        for kind in [udp, icmp, raw]:
+            with opened(*kind, b"va") as got:
+                locked(got)
+                if kind != icmp:
+                    received(got, b"came on va", b"came on lo")
+                # What this host sends to itself.
+                with socket.socket(type=socket.SOCK_DGRAM) as out:
+                    out.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"va")
+                    out.sendto(b"came on lo", ("10.9.0.1", 1053))
+                through_lo(got)
+                # connect(2) to AF_UNSPEC.
+                check(ctypes.CDLL(None).connect(got.fileno(), bytes(16), 16) == 0)
+                if kind == icmp:
+                    got.sendto(ECHO, ("127.0.0.1", 0))
+                through_lo(got)
+                with contextlib.suppress(BlockingIOError):
+                    check(b"echo" not in got.recv(65536), "echo on lo")
+                got.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+                if kind == icmp:
+                    got.sendto(ECHO, ("127.0.0.1", 0))
+                through_lo(got)
+                with contextlib.suppress(BlockingIOError):
+                    check(b"echo" not in got.recv(65536), "echo on lo")
+        # Errors of what it sends are not what it receives.
+        with opened(*udp, b"va") as got:
+            check(ctypes.CDLL(None).connect(got.fileno(), bytes(16), 16) == 0)
+            got.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+            got.sendto(b"sent", ("127.0.0.1", 9))
+            check(select.select([got], [], [], 20)[0])
+            check(got.recvmsg(100, 1000, 0x2000)[0] == b"sent")  # MSG_ERRQUEUE
+        for kind in [2, 3]:
+            for protocol in [0, socket.htons(0x0800), socket.htons(3)]:
+                with opened(17, kind, protocol, 0, b"va") as got:
+                    locked(got)
+                    got.bind(("va", 3))
+                    received(got, b"came on va", b"came on lo")
+                    for interface in ["lo", ""]:
+                        ctypes.CDLL(None).bind(got.fileno(), struct.pack("=HHi12x", 17, socket.htons(3), interface and 1 or 0), 20)
+                        through_lo(got)
+                    check(got.sendto(bytes(60), ("lo", 3)) == 60)
+        # With a filter of its own.
+        def instructions(*all_):
+            return b"".join(struct.pack("HBBI", *one) for one in all_)
+
+        def capture(interface, program, kind=3):
+            return opener.ask("capture", tuple_(integer(kind), binary(interface), binary(b""), binary(program)))
+        accept, load, rejected = (6, 0, 0, 0xffff), (0, 0, 0, 0), error("einval")
+        # The second asks of the accumulator, which is 0 where a program begins.
+        for program, passes in [(instructions(accept), True), (instructions((0x15, 0, 1, 0), accept, (6, 0, 0, 0)), True),
+                                (instructions(*[load] * 4091, accept), True), (instructions((6, 0, 0, 0)), False)]:
+            check(capture(b"va", program) == OK, len(program))
+            [number] = opener.descriptors()
+            with socket.socket(fileno=number) as got:
+                locked(got)
+                got.bind(("va", 3))
+                if passes:
+                    received(got, b"came on va", b"came on lo")
+                got.bind(("lo", 3))
+                through_lo(got)
+        for program in [b"x", bytes(7), instructions((0xffff, 0, 0, 0)), instructions(load), instructions((0x05, 0, 0, 9), accept),
+                        instructions(*[load] * 4092, accept)]:
+            check(capture(b"va", program) == rejected, len(program))
+        check(capture(b"", b"") == error("eacces") and capture(b"vb", b"") == error("eacces"))
+        check(capture(b"lo:", b"") == rejected and capture(b"lx", b"") == error("enodev"))
+        for kind, interface in [(1, b"va"), (10, b"va"), (3, b"v/a"), (3, b"v a"), (3, b"va\0")]:
+            check(b"badarg" in capture(interface, b"", kind), kind, interface)
+        # Not even in the moment in which it is opened.
+        with socket.socket(type=socket.SOCK_DGRAM) as out:
+            for kind, protocol in [(3, 17)] * 50 + [(17, socket.htons(3))] * 50:
+                stop = threading.Event()
+
+                def flood():
+                    while not stop.is_set():
+                        out.sendto(b"came on lo", ("127.0.0.1", 1053))
+                thread = threading.Thread(target=flood)
+                thread.start()
+                try:
+                    got = opened(*((2, 3, 17, 0) if kind == 3 else (17, 3, protocol, 0)), b"va")
+                finally:
+                    stop.set()
+                    thread.join()
+                with got, contextlib.suppress(BlockingIOError):
+                    while True:
+                        check(b"came on lo" not in got.recv(65536), "came on lo while it was opened")
+        # What is allowed goes on: datagrams, pings, and connections of a listener, which are locked as it is.
+        with opened(2, 2, 17, 1054, b"lo") as got, socket.socket(type=socket.SOCK_DGRAM) as out:
+            out.sendto(b"on lo", ("127.0.0.1", 1054))
+            received(got, b"on lo", b"came on va")
+        with opened(2, 3, 1, 0, b"lo") as got:
+            got.sendto(ECHO, ("127.0.0.1", 0))
+            received(got, b"echo", b"came on va")
+        with opened(17, 3, socket.htons(0x0800), 0, b"lo") as got, socket.socket(type=socket.SOCK_DGRAM) as out:
+            out.sendto(b"on lo", ("127.0.0.1", 1054))
+            received(got, b"on lo", b"came on va")
+        for family, address in [(2, "127.0.0.1"), (10, "::1")]:
+            with opened(family, 1, 6, 1055, b"lo", integer(5)) as got, socket.socket(family) as out:
+                locked(got)
+                out.settimeout(20)
+                out.connect((address, 1055))
+                check(select.select([got], [], [], 20)[0])
+                connection, _ = got.accept()
+                locked(connection)
+                out.sendall(b"to it")
+                connection.settimeout(20)
+                check(connection.recv(100) == b"to it")
+                connection.sendall(b"from it")
+                check(out.recv(100) == b"from it")
+                connection.close()
+        with socket.create_server(("127.0.0.1", 0)) as server, opened(2, 1, 6, 0, b"lo") as got:
+            got.settimeout(20)
+            got.connect(server.getsockname())
+            connection, _ = server.accept()
+            connection.sendall(b"answer")
+            check(got.recv(100) == b"answer")
+            connection.close()
+        # A protocol whose connections are sockets of their own has no filter that would hold.
+        check(opener.ask("open", socket_request(2, 1, 262, 1056, b"lo")) == error("enotsup"), "MPTCP")
+        # No line with an interface decided, or one with any.
+        for interface in [b"", b"vb"]:
+            with opened(2, 2, 17, 1057, interface) as got:
+                check(got.getsockopt(socket.SOL_SOCKET, 44) == 0, interface)
+                got.setsockopt(socket.SOL_SOCKET, 26, FILTER)
+        check(opener.end() == 0)
+    try:
+        as_user(attack)
+    finally:
+        os.write(write, b"x")
+        os.waitpid(sender, 0)
 
 
 os.umask(0o022)
