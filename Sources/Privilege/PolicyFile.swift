@@ -79,7 +79,9 @@ extension Policy {
   }
 
   private static func unreadable(_ error: Errno) -> PolicyError {
-    PolicyError(line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)")
+    PolicyError(
+      line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)",
+      isMissing: error.rawValue == ENOENT)
   }
 
   /// Why a file or a directory is not to be trusted, or nil.
@@ -93,8 +95,11 @@ extension Policy {
   }
 }
 
-/// What an opener remembers of the policy.
+/// What an opener remembers of the policy and of what it decided.
 final class PolicyHistory {
+  let log = Log()
+  /// About the request that is being served.
+  var decision: Decision?
   /// Whether there was one: from then on its absence is no leave to open anything.
   var hadPolicy = false
   private var known: (users: FileState, groups: FileState, accounts: Accounts)?
@@ -113,26 +118,29 @@ final class PolicyHistory {
 }
 
 extension Privileges {
-  /// Throws `eacces` where the policy does not allow a request of the caller, and writes a line to the log. The policy is asked where
-  /// this process has rights that its caller has not. Whether it is one of this machine is returned.
+  /// Throws `eacces` where the policy does not allow a request of the caller; the decision is kept for the log. The policy is asked
+  /// where this process has rights that its caller has not. Whether it is one of this machine is returned.
   borrowing func permit(_ wanted: Wanted) throws(Errno) -> Bool {
     guard caller.isOutranked else { return false }
-    var name: String?
+    let user = try? history.accounts().name(of: caller.user)
+    let cause: String
     let refusal: String
     do throws(PolicyError) {
       let inForce = try Policy.inForce(with: self)
-      name = inForce.accounts.name(of: caller.user)
       let groups = caller.groups ?? inForce.accounts.groups(of: caller.user) + [caller.group]
-      if let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups) {
-        if rule.allows { return !inForce.isBuiltIn }
-        refusal = "line \(rule.line) of \(inForce.source) denies it"
-      } else {
-        refusal = "no line of \(inForce.source) allows it"
+      let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups)
+      if let rule, rule.allows {
+        let cause = "line \(rule.line) of \(inForce.source)"
+        history.decision = Decision(wanted: wanted, user: user, cause: cause, refusal: nil)
+        return !inForce.isBuiltIn
       }
+      cause = rule.map { "line \($0.line) of \(inForce.source) denies it" } ?? "no line of \(inForce.source) allows it"
+      refusal = "denied by policy"
     } catch {
-      refusal = "\(Policy.path): \(error)"
+      cause = "\(Policy.path): \(error)"
+      refusal = error.summary
     }
-    Log.refused("\(name ?? "a user") (uid \(caller.user)) may not open \(wanted): \(refusal)")
+    history.decision = Decision(wanted: wanted, user: user, cause: cause, refusal: refusal)
     throw Errno(rawValue: EACCES)
   }
 }

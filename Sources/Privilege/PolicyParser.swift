@@ -6,10 +6,18 @@ public struct PolicyError: Error, Equatable, CustomStringConvertible {
   /// From 1; 0 where it is about the file.
   public let line: Int
   public let reason: String
+  /// Whether there is no file.
+  let isMissing: Bool
 
-  public init(line: Int, reason: String) {
+  public init(line: Int, reason: String, isMissing: Bool = false) {
     self.line = line
     self.reason = reason
+    self.isMissing = isMissing
+  }
+
+  /// As much of it as one may know who may not read the policy.
+  var summary: String {
+    isMissing ? "no policy" : line == 0 ? "policy unreadable" : "policy unreadable: line \(line)"
   }
 
   public var description: String { line == 0 ? reason : "line \(line): \(reason)" }

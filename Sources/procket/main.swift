@@ -35,6 +35,7 @@ func serve(_ role: Role) -> CInt {
     try caller.checkOrigin(of: 0)
     let privileges = try role == .opener ? Privileges.reduced(to: caller) : Privileges.dropped(to: caller)
     if role == .opener || caller.isOutranked { try Surroundings.hide() }
+    if role == .opener { privileges.prepareLog() }
     #if os(Linux)
       if role == .capture {
         // It takes on its filter when it has given up its user.

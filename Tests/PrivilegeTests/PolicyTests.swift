@@ -302,9 +302,4 @@ import Testing
     }
     #expect(NamePattern(text: "*").matches("/run/netns/a") && NamePattern(text: "*").matches(""))
   }
-
-  @Test func logLinesAreClean() {
-    #expect(Log.clean("a\nb\u{1b}[1m\tü") == "a?b?[1m???")
-    #expect(Log.clean(String(repeating: "x", count: 5000)).utf8.count == 900)
-  }
 }

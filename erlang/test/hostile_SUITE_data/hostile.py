@@ -844,6 +844,26 @@ def little_room():
     as_user(attack)
 
 
+def no_descriptor_for_the_log():
+    """However few descriptors it may have: what it refuses is in the log."""
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind("/dev/log")
+    os.chmod("/dev/log", 0o666)
+    log.setblocking(False)
+
+    def attack():
+        for limit in range(4, 12):
+            opener = Opener()
+            opener.attach()
+            # No more than poll(2) asks for.
+            resource.prlimit(opener.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            check(opener.ask("open", socket_request(port=54)) == error("eacces"), limit)
+            line = log.recv(2000).decode()
+            check(": refused: " in line and line.endswith('request="udp 54"'), limit, line)
+            opener.end()
+    as_user(attack)
+
+
 def not_to_be_looked_into():
     def attack():
         opener = Opener()
