@@ -10,23 +10,41 @@ extension Policy {
   /// Where earlier versions looked for it.
   private static let formerPath = "/etc/procket.conf"
 
-  /// A policy, the accounts that it names, and whether it is the one for machines that have none.
-  public struct InForce {
+  /// A policy, the accounts that it names, and where it stands: nil is the one for machines that have none.
+  public struct Source {
     public let policy: Policy
     public let accounts: Accounts
-    public let isBuiltIn: Bool
+    let path: String?
 
-    public var source: String { isBuiltIn ? "the built-in default" : Policy.path }
+    public var isBuiltIn: Bool { path == nil }
+    public var name: String { path ?? "the built-in default" }
   }
 
   /// The policy that is in force. The file and its directory are root's, and nobody else may write to them. Where there is no directory,
   /// and this process has not seen one before, the built-in policy counts.
-  public static func inForce(with privileges: borrowing Privileges) throws(PolicyError) -> InForce {
-    guard let bytes = try contents(with: privileges) else {
-      return InForce(policy: builtIn, accounts: try privileges.history.accounts(), isBuiltIn: true)
-    }
+  public static func inForce(with privileges: borrowing Privileges) throws(PolicyError) -> Source {
+    let bytes = try contents(with: privileges)
     let accounts = try privileges.history.accounts()
-    return InForce(policy: try Policy(bytes, accounts: accounts), accounts: accounts, isBuiltIn: false)
+    guard let bytes else { return Source(policy: builtIn, accounts: accounts, path: nil) }
+    return Source(policy: try Policy(bytes, accounts: accounts), accounts: accounts, path: path)
+  }
+
+  /// Any file as a policy, whoever it belongs to.
+  public static func read(_ path: String) throws(PolicyError) -> Source {
+    let bytes = try contents(of: path)
+    let accounts = try Accounts.ofThisSystem()
+    return Source(policy: try Policy(bytes, accounts: accounts), accounts: accounts, path: path)
+  }
+
+  /// What there is to say of a file.
+  public static func report(of path: String) throws(PolicyError) -> PolicyReport {
+    PolicyReport(try contents(of: path), accounts: try Accounts.ofThisSystem())
+  }
+
+  /// The same of the policy of this machine; nil where it has none. It throws where nobody would look at what it says.
+  public static func report(with privileges: borrowing Privileges) throws(PolicyError) -> PolicyReport? {
+    guard let bytes = try contents(with: privileges) else { return nil }
+    return PolicyReport(bytes, accounts: try privileges.history.accounts())
   }
 
   /// The bytes of the file; nil where this machine has no policy.
@@ -66,16 +84,13 @@ extension Policy {
     }
   }
 
-  /// Any file as a policy, whoever it belongs to.
-  public static func read(_ name: String) throws(PolicyError) -> Policy {
-    let bytes: [UInt8]
+  private static func contents(of path: String) throws(PolicyError) -> [UInt8] {
     do throws(Errno) {
-      let file = try Files.open(name, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-      bytes = try Files.contents(of: file, atMost: longest + 1)
+      let file = try Files.open(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+      return try Files.contents(of: file, atMost: longest + 1)
     } catch {
       throw unreadable(error)
     }
-    return try Policy(bytes, accounts: try Accounts.ofThisSystem())
   }
 
   private static func unreadable(_ error: Errno) -> PolicyError {
@@ -130,11 +145,11 @@ extension Privileges {
       let groups = caller.groups ?? inForce.accounts.groups(of: caller.user) + [caller.group]
       let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups)
       if let rule, rule.allows {
-        let cause = "line \(rule.line) of \(inForce.source)"
+        let cause = "line \(rule.line) of \(inForce.name)"
         history.decision = Decision(wanted: wanted, user: user, cause: cause, refusal: nil)
         return !inForce.isBuiltIn
       }
-      cause = rule.map { "line \($0.line) of \(inForce.source) denies it" } ?? "no line of \(inForce.source) allows it"
+      cause = rule.map { "line \($0.line) of \(inForce.name) denies it" } ?? "no line of \(inForce.name) allows it"
       refusal = "denied by policy"
     } catch {
       cause = "\(Policy.path): \(error)"

@@ -7,7 +7,7 @@ all() ->
     [
         ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, only_for_the_privileged,
         built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, removed_while_running, log_lines, log_is_full, nobody_logs,
-        reasons, reason_of_a_refusal_behind_another, reasons_are_for_those_who_ask, check_policy, explain, tools_have_no_rights, documented
+        reasons, reason_of_a_refusal_behind_another, reasons_are_for_those_who_ask, opener_of_before, check_policy, explain, tools_have_no_rights, documented
     ].
 
 suite() ->
@@ -366,6 +366,31 @@ reasons_are_for_those_who_ask(_Config) ->
         ?assertEqual({0, "{1,{error,{eacces,<<\"denied by policy; not logged: enoent\">>}}}\n"}, Script("{1, ok} = Ask(reasons, []), "))
     end).
 
+%% One that does not know of reasons gives none, and serves as before.
+opener_of_before(_Config) ->
+    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
+        Program = procket_machine:root_owned(Machine),
+        ok = file:write_file(Program, [
+            "#!/usr/bin/env escript\n"
+            "%%! -noinput\n"
+            "main(Args) ->\n"
+            "    Node = open_port({fd, 0, 1}, [{packet, 2}, binary, eof]),\n"
+            "    relay(Node, open_port({spawn_executable, \"", procket_machine:setuid(Machine), "\"}, [{args, Args}, {packet, 2}, binary, exit_status])).\n"
+            "relay(Node, Opener) ->\n"
+            "    receive\n"
+            "        {Node, {data, Data}} ->\n"
+            "            case binary_to_term(Data) of\n"
+            "                {Id, reasons, []} -> port_command(Node, term_to_binary({Id, {error, {undef, reasons}}}));\n"
+            "                _ -> port_command(Opener, Data)\n"
+            "            end,\n"
+            "            relay(Node, Opener);\n"
+            "        {Opener, {data, Data}} -> port_command(Node, Data), relay(Node, Opener);\n"
+            "        _ -> ok\n"
+            "    end.\n"
+        ]),
+        ?assertEqual([eacces, ok, eacces], ask(Machine, progname(Program), ["54, [{protocol, udp}]", "53, [{protocol, udp}]", "80, []"]))
+    end).
+
 %% An expression: the answer of an opener to a request, where `Asks' comes before it.
 before(Opener, Asks) ->
     [
@@ -387,8 +412,27 @@ check_policy(_Config) ->
         ok = file:write_file(Draft, "allow root udp 53\nallow root udp 99999\n"),
         ?assertEqual({1, Draft ++ ": line 2: not a port or a range of ports: 99999\n"}, Check(Draft)),
         ?assertEqual({1, Draft ++ "x: cannot be read: enoent\n"}, Check(Draft ++ "x")),
+        %% All that is wrong, and what is doubtful.
+        ok = file:write_file(Draft, "allow root udp 99999\nallow root tcp *\nallow nobody-here any\ndeny root tcp 80\n"),
+        ?assertEqual({1, lists:append([Draft ++ ": " ++ Line ++ "\n" || Line <- [
+            "line 1: not a port or a range of ports: 99999", "line 3: no user nobody-here in /etc/passwd",
+            "line 4: warning: it never decides: line 2 decides each request that it is about"]])}, Check(Draft)),
+        %% A warning is no error.
+        ok = file:write_file(Draft, "allow root udp 53 on a234567890123456\n"),
+        ?assertEqual(
+            {0, Draft ++ ": line 1: warning: it matches nothing: no interface can have such a name\n" ++ Draft ++ ": 1 rule\n"}, Check(Draft)),
+        ok = file:write_file(Draft, ""),
+        ?assertEqual({0, Draft ++ ": warning: no line allows anything, so all is refused\n" ++ Draft ++ ": 0 rules\n"}, Check(Draft)),
+        %% The machine's own, if no other is named.
+        Own = fun() -> procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy"]) end,
+        ?assertEqual({0, "/etc/procket/policy.conf: 2 rules\n"}, Own()),
         _ = procket_test:sh_ok(["chmod 666 ", Dir, "/etc/procket/policy.conf"]),
-        ?assertEqual({1, "/etc/procket/policy.conf: can be written by others than root\n"}, Check("/etc/procket/policy.conf"))
+        [?assertEqual({1, "/etc/procket/policy.conf: can be written by others than root\n"}, Result) || Result <- [Check("/etc/procket/policy.conf"), Own()]],
+        ok = file:delete(Dir ++ "/etc/procket/policy.conf"),
+        ?assertEqual({1, "/etc/procket/policy.conf: cannot be read: enoent\n"}, Own()),
+        ok = file:del_dir(Dir ++ "/etc/procket"),
+        ?assertEqual({0, "there is no /etc/procket/policy.conf: the built-in default counts\n"}, Own()),
+        ?assertEqual({1, "/etc/procket/policy.conf: cannot be read: enoent\n"}, Check("/etc/procket/policy.conf"))
     end).
 
 explain(_Config) ->
@@ -409,6 +453,18 @@ explain(_Config) ->
                 "inet6: raw 6 is allowed by line 1 of /etc/procket/policy.conf: allow ", User, " socket inet6 raw 6\n"])},
             Explain(User, ["raw 6"])
         ),
+        %% One that is not there yet.
+        Draft = Dir ++ "/home/draft",
+        ok = file:write_file(Draft, "# no\ndeny * any\n"),
+        ?assertEqual({1, "udp 53 is refused by line 2 of " ++ Draft ++ ": deny * any\n"}, Explain("--policy", [Draft, User, "udp", "53"])),
+        ?assertEqual({2, "procket: no user nobody-here in /etc/passwd\n"}, Explain("--policy", [Draft, "nobody-here", "udp 53"])),
+        ?assertEqual(
+            {1, "procket: no user in /etc/passwd has the number 4711, so its groups are not known\nudp 53 is refused by line 2 of " ++ Draft ++ ": deny * any\n"},
+            Explain("--policy", [Draft, "#4711", "udp 53"])),
+        ok = file:write_file(Draft, "allow nobody-here any\nallow\n"),
+        ?assertEqual({2, "procket: " ++ Draft ++ ": line 1: no user nobody-here in /etc/passwd\n"}, Explain("--policy", [Draft, User, "udp", "53"])),
+        ?assertEqual({2, "procket: " ++ Draft ++ "x: cannot be read: enoent\n"}, Explain("--policy", [Draft ++ "x", User, "udp", "53"])),
+        [?assertMatch({64, "usage: " ++ _}, Explain("--policy", Words)) || Words <- [[], [Draft], [Draft, User]]],
         ok = file:delete(Dir ++ "/etc/procket/policy.conf"),
         ?assertEqual({2, "procket: /etc/procket/policy.conf: cannot be read: enoent\n"}, Explain(User, ["udp", "53"]))
     end).
@@ -431,6 +487,7 @@ documented(_Config) ->
     Blocks = binary:split(Text, <<"\n```\n">>, [global]),
     [Example] = [Block || <<"# The name server", _/binary>> = Block <- Blocks],
     [Session] = [Block || <<"$ procket --explain", _/binary>> = Block <- Blocks],
+    [[Draft, Checked]] = [binary:split(Block, <<"$ procket --check-policy draft.conf\n">>) || <<"$ cat draft.conf\n", Block/binary>> <- Blocks],
     procket_machine:with(fun(#{lib := Lib} = Machine) ->
         _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
         procket_machine:policy(Machine, [Example, "\n"]),
@@ -443,7 +500,9 @@ documented(_Config) ->
                 ?assertEqual(string:trim(Answer), string:trim(Output))
             end
          || Line <- string:split(binary_to_list(Session), "$ ", all), Line =/= ""
-        ]
+        ],
+        ok = file:write_file(maps:get(dir, Machine) ++ "/draft.conf", Draft),
+        ?assertEqual({0, binary_to_list(Checked) ++ "\n"}, procket_machine:run(Machine, ["env", "-C", maps:get(dir, Machine), Lib ++ "/priv/procket", "--check-policy", "draft.conf"]))
     end).
 
 %% A machine with a policy in which USER is its user, and a function that has a BEAM of that user open things with a setuid
