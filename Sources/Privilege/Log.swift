@@ -61,18 +61,19 @@ extension Log {
   /// Printable ASCII: any other byte is `\xHH`, and `"` and `\` have a `\` before them.
   private static func escaped(_ text: String, atMost room: Int, quote: String = "") -> String {
     let cut = "..."
+    let room = room - cut.utf8.count - 2 * quote.utf8.count
     var escaped: [UInt8] = []
+    escaped.reserveCapacity(text.utf8.count)
     for byte in text.utf8 {
-      let written: [UInt8]
+      let end = escaped.count
       switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"): written = [UInt8(ascii: "\\"), byte]
-      case 32...126: written = [byte]
-      default: written = Array("\\x\(byte < 16 ? "0" : "")\(String(byte, radix: 16))".utf8)
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+        escaped.append(UInt8(ascii: "\\"))
+        escaped.append(byte)
+      case 32...126: escaped.append(byte)
+      default: escaped += "\\x\(byte < 16 ? "0" : "")\(String(byte, radix: 16))".utf8
       }
-      if escaped.count + written.count > room - cut.utf8.count - 2 * quote.utf8.count {
-        return quote + String(decoding: escaped, as: UTF8.self) + quote + cut
-      }
-      escaped += written
+      if escaped.count > room { return quote + String(decoding: escaped[..<end], as: UTF8.self) + quote + cut }
     }
     return quote + String(decoding: escaped, as: UTF8.self) + quote
   }
