@@ -40,6 +40,8 @@ public struct Accounts: Sendable {
 
   func group(named name: String) -> gid_t? { Self.entry(named: name, in: groups).flatMap { Self.number($0, 2) } }
 
+  func hasGroup(_ number: gid_t) -> Bool { groups.contains { Self.number(Self.fields($0), 2) == number } }
+
   /// A user's name, or nil.
   func name(of user: uid_t) -> String? {
     for line in users {

@@ -1,28 +1,80 @@
 import CSystem
 import SystemCalls
 
-/// The system's log, facility `LOG_AUTHPRIV`. The line is written here, because syslog(3) reads files and can wait.
-enum Log {
-  private static let path = "/dev/log"
-  /// `LOG_AUTHPRIV | LOG_NOTICE`
-  private static let priority = 10 << 3 | 5
-  private static let longest = 900
+/// The system's log, facility `LOG_AUTHPRIV`. The lines are written here, because syslog(3) reads files and can wait.
+final class Log {
+  enum Severity: Int {
+    case notice = 5
+    case info = 6
+  }
 
-  /// Writes one line. What a stranger wrote into it is harmless there. Where nobody keeps a log there is none.
-  static func refused(_ text: String) {
-    let line = "<\(priority)>procket[\(getpid())]: " + clean(text)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    guard let socket = try? Sockets.socket(family: AF_UNIX, type: Sockets.datagram, protocol: 0) else { return }
-    withUnsafeBytes(of: &address) { name in
-      [UInt8](line.utf8).withUnsafeBytes { _ = try? Sockets.send(socket.number, $0, flags: 0, to: name) }
+  private static let path = "/dev/log"
+  /// `LOG_AUTHPRIV`
+  private static let facility = 10 << 3
+  /// The longest line without its header, in bytes: RFC 3164 has 1024 with it.
+  static let longest = 900
+
+  private var socket = LateDescriptor()
+  /// How many lines nobody has taken since the last one that was.
+  private var lost = 0
+
+  /// Opens its socket. Done at the start, a caller that leaves no descriptor later cannot keep a line from the log.
+  func open() throws(Errno) {
+    if socket.number < 0 { socket.open(try Sockets.socket(family: AF_UNIX, type: Sockets.datagram, protocol: 0)) }
+  }
+
+  /// Writes one line, and ahead of it how many were lost. Does not wait: throws where nobody takes it.
+  func write(_ severity: Severity, _ line: String) throws(Errno) {
+    do throws(Errno) {
+      try open()
+      if lost > 0 {
+        try send(.notice, "\(lost) \(lost == 1 ? "line" : "lines") before this one could not be logged")
+        lost = 0
+      }
+      try send(severity, line)
+    } catch {
+      lost += 1
+      throw error
     }
   }
 
-  /// Printable ASCII alone, and not too much of it.
-  static func clean(_ text: String) -> String {
-    let bytes = text.utf8.prefix(longest).map { (32...126).contains($0) ? $0 : UInt8(ascii: "?") }
-    return String(decoding: bytes, as: UTF8.self)
+  private func send(_ severity: Severity, _ line: String) throws(Errno) {
+    let bytes = [UInt8]("<\(Self.facility | severity.rawValue)>procket[\(getpid())]: \(line)".utf8)
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Self.path.utf8) }
+    let number = socket.number
+    try withUnsafeBytes(of: &address) { (name) throws(Errno) in
+      try bytes.withBytes { (bytes) throws(Errno) in _ = try Sockets.send(number, bytes, flags: 0, to: name) }
+    }
+  }
+}
+
+extension Log {
+  /// A line: what was decided and for whom, in the words of this program and of root's files, and behind it what a caller wrote, in
+  /// quotes. `...` stands behind what is cut.
+  static func line(_ decided: String, _ user: String, quoting text: String) -> String {
+    let start = "\(escaped(decided, atMost: longest / 3)); \(escaped(user, atMost: longest / 6)) request="
+    return start + escaped(text, atMost: longest - start.utf8.count, quote: "\"")
+  }
+
+  /// Printable ASCII: any other byte is `\xHH`, and `"` and `\` have a `\` before them.
+  private static func escaped(_ text: String, atMost room: Int, quote: String = "") -> String {
+    let cut = "..."
+    let room = room - cut.utf8.count - 2 * quote.utf8.count
+    var escaped: [UInt8] = []
+    escaped.reserveCapacity(text.utf8.count)
+    for byte in text.utf8 {
+      let end = escaped.count
+      switch byte {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+        escaped.append(UInt8(ascii: "\\"))
+        escaped.append(byte)
+      case 32...126: escaped.append(byte)
+      default: escaped += "\\x\(byte < 16 ? "0" : "")\(String(byte, radix: 16))".utf8
+      }
+      if escaped.count > room { return quote + String(decoding: escaped[..<end], as: UTF8.self) + quote + cut }
+    }
+    return quote + String(decoding: escaped, as: UTF8.self) + quote
   }
 }

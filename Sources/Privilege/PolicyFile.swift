@@ -10,23 +10,41 @@ extension Policy {
   /// Where earlier versions looked for it.
   private static let formerPath = "/etc/procket.conf"
 
-  /// A policy, the accounts that it names, and whether it is the one for machines that have none.
-  public struct InForce {
+  /// A policy, the accounts that it names, and where it stands: nil is the one for machines that have none.
+  public struct Source {
     public let policy: Policy
     public let accounts: Accounts
-    public let isBuiltIn: Bool
+    let path: String?
 
-    public var source: String { isBuiltIn ? "the built-in default" : Policy.path }
+    public var isBuiltIn: Bool { path == nil }
+    public var name: String { path ?? "the built-in default" }
   }
 
   /// The policy that is in force. The file and its directory are root's, and nobody else may write to them. Where there is no directory,
   /// and this process has not seen one before, the built-in policy counts.
-  public static func inForce(with privileges: borrowing Privileges) throws(PolicyError) -> InForce {
-    guard let bytes = try contents(with: privileges) else {
-      return InForce(policy: builtIn, accounts: try privileges.history.accounts(), isBuiltIn: true)
-    }
+  public static func inForce(with privileges: borrowing Privileges) throws(PolicyError) -> Source {
+    let bytes = try contents(with: privileges)
     let accounts = try privileges.history.accounts()
-    return InForce(policy: try Policy(bytes, accounts: accounts), accounts: accounts, isBuiltIn: false)
+    guard let bytes else { return Source(policy: builtIn, accounts: accounts, path: nil) }
+    return Source(policy: try Policy(bytes, accounts: accounts), accounts: accounts, path: path)
+  }
+
+  /// Any file as a policy, whoever it belongs to.
+  public static func read(_ path: String) throws(PolicyError) -> Source {
+    let bytes = try contents(of: path)
+    let accounts = try Accounts.ofThisSystem()
+    return Source(policy: try Policy(bytes, accounts: accounts), accounts: accounts, path: path)
+  }
+
+  /// What there is to say of a file.
+  public static func report(of path: String) throws(PolicyError) -> PolicyReport {
+    PolicyReport(try contents(of: path), accounts: try Accounts.ofThisSystem())
+  }
+
+  /// The same of the policy of this machine; nil where it has none. It throws where nobody would look at what it says.
+  public static func report(with privileges: borrowing Privileges) throws(PolicyError) -> PolicyReport? {
+    guard let bytes = try contents(with: privileges) else { return nil }
+    return PolicyReport(bytes, accounts: try privileges.history.accounts())
   }
 
   /// The bytes of the file; nil where this machine has no policy.
@@ -69,21 +87,19 @@ extension Policy {
     }
   }
 
-  /// Any file as a policy, whoever it belongs to.
-  public static func read(_ name: String) throws(PolicyError) -> Policy {
-    let bytes: [UInt8]
+  private static func contents(of path: String) throws(PolicyError) -> [UInt8] {
     do throws(Errno) {
-      let file = try Files.open(name, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-      bytes = try Files.contents(of: file, atMost: longest + 1)
+      let file = try Files.open(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+      return try Files.contents(of: file, atMost: longest + 1)
     } catch {
       throw unreadable(error)
     }
-    return try Policy(bytes, accounts: try Accounts.ofThisSystem())
   }
 
   private static func unreadable(_ error: Errno) -> PolicyError {
     var reason = PolicyError(
-      line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)")
+      line: 0, reason: error.rawValue == ELOOP ? "is a symbolic link" : "cannot be read: \(error.name)",
+      isMissing: error.rawValue == ENOENT)
     reason.isForbidden = error.rawValue == EACCES
     return reason
   }
@@ -107,8 +123,11 @@ struct Permission {
   var boundsInterface = false
 }
 
-/// What an opener remembers of the policy.
+/// What an opener remembers of the policy and of what it decided.
 final class PolicyHistory {
+  let log = Log()
+  /// About the request that is being served.
+  var decision: Decision?
   /// Whether there was one: from then on its absence is no leave to open anything.
   var hadPolicy = false
   /// Whether the file is not for the caller to read.
@@ -142,32 +161,36 @@ extension Privileges {
     #endif
   }
 
-  /// Throws `eacces` where the policy does not allow a request of the caller, and writes a line to the log. The policy is asked where
-  /// this process has rights that its caller has not.
+  /// Throws `eacces` where the policy does not allow a request of the caller; the decision is kept for the log. The policy is asked
+  /// where this process has rights that its caller has not.
   borrowing func permit(_ wanted: Wanted) throws(Errno) -> Permission {
     guard caller.isOutranked else { return Permission() }
-    var name: String?
+    let user = try? history.accounts().name(of: caller.user)
+    let cause: String
     let refusal: String
     do throws(PolicyError) {
       let inForce = try Policy.inForce(with: self)
-      name = inForce.accounts.name(of: caller.user)
       let groups = caller.groups(in: inForce.accounts)
-      if let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups) {
-        if rule.allows, !hasForgone(rule.needs) {
+      let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups)
+      let line = rule.map { "line \($0.line) of \(inForce.name)" }
+      if let rule, let line, rule.allows {
+        if !hasForgone(rule.needs) {
+          history.decision = Decision(wanted: wanted, user: user, cause: line, refusal: nil)
           return Permission(
             isGoverned: !inForce.isBuiltIn, boundsInterface: rule.boundsInterface && !wanted.interface.isEmpty)
         }
-        refusal =
-          "line \(rule.line) of \(inForce.source) "
-          + (rule.allows ? "allows it, but this opener gave up rights under another policy and ends" : "denies it")
+        cause = "\(line) allows it, but this opener gave up rights under another policy and ends"
+        refusal = "policy changed"
       } else {
-        refusal = "no line of \(inForce.source) allows it"
+        cause = line.map { "\($0) denies it" } ?? "no line of \(inForce.name) allows it"
+        refusal = "denied by policy"
       }
     } catch {
-      refusal = "\(Policy.path): \(error)"
+      cause = "\(Policy.path): \(error)"
+      refusal = error.summary
       if error.isForbidden { _ = hasForgone([.dacReadSearch, .dacOverride]) }
     }
-    Log.refused("\(name ?? "a user") (uid \(caller.user)) may not open \(wanted): \(refusal)")
+    history.decision = Decision(wanted: wanted, user: user, cause: cause, refusal: refusal)
     throw Errno(rawValue: EACCES)
   }
 }

@@ -8,10 +8,18 @@ public struct PolicyError: Error, Equatable, CustomStringConvertible {
   public let reason: String
   /// Whether a right is missing to read the file.
   var isForbidden = false
+  /// Whether there is no file.
+  let isMissing: Bool
 
-  public init(line: Int, reason: String) {
+  public init(line: Int, reason: String, isMissing: Bool = false) {
     self.line = line
     self.reason = reason
+    self.isMissing = isMissing
+  }
+
+  /// As much of it as one may know who may not read the policy.
+  var summary: String {
+    isMissing ? "no policy" : line == 0 ? "policy unreadable" : "policy unreadable: line \(line)"
   }
 
   public var description: String { line == 0 ? reason : "line \(line): \(reason)" }
@@ -23,26 +31,44 @@ extension Policy {
 
   /// Reads the lines of a policy: `allow | deny  USER | @GROUP | *  WHAT  [on INTERFACE] [in NAMESPACE]`.
   public init(_ bytes: [UInt8], accounts: Accounts) throws(PolicyError) {
+    let (rules, errors) = Self.parse(bytes, accounts: accounts)
+    if let first = errors.first { throw first }
+    self.rules = rules
+  }
+
+  /// The lines that are understood, and what is wrong with the others.
+  static func parse(_ bytes: [UInt8], accounts: Accounts) -> (rules: [Rule], errors: [PolicyError]) {
     guard bytes.count <= Self.longest else {
-      throw PolicyError(line: 0, reason: "longer than \(Self.longest) bytes")
+      return ([], [PolicyError(line: 0, reason: "longer than \(Self.longest) bytes")])
     }
     var rules: [Rule] = []
+    var errors: [PolicyError] = []
     var number = 0
     let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for line in lines {
       number += 1
-      let line = Self.withoutComment(line)
-      guard line.allSatisfy({ $0 == 9 || $0 == 13 || (32...126).contains($0) }) else {
-        throw PolicyError(line: number, reason: "a character that is not ASCII")
+      do throws(PolicyError) {
+        if let rule = try rule(Self.withoutComment(line), number: number, accounts: accounts) { rules.append(rule) }
+      } catch {
+        errors.append(error)
       }
-      var words = Words(line: number, line)
-      if !words.isEmpty { rules.append(try words.rule(accounts)) }
     }
     // It may go on: `tcp 80` of `tcp 8080`.
-    guard bytes.isEmpty || bytes.last == UInt8(ascii: "\n") else {
-      throw PolicyError(line: number, reason: "no newline at its end")
+    if !bytes.isEmpty, bytes.last != UInt8(ascii: "\n") {
+      errors.append(PolicyError(line: number, reason: "no newline at its end"))
     }
-    self.rules = rules
+    return (rules, errors)
+  }
+
+  /// Nil where nothing is in the line.
+  private static func rule(
+    _ line: ArraySlice<UInt8>, number: Int, accounts: Accounts
+  ) throws(PolicyError) -> Rule? {
+    guard line.allSatisfy({ $0 == 9 || $0 == 13 || (32...126).contains($0) }) else {
+      throw PolicyError(line: number, reason: "a character that is not ASCII")
+    }
+    var words = Words(line: number, line)
+    return words.isEmpty ? nil : try words.rule(accounts)
   }
 
   /// A comment starts with `#`, but where a digit is behind it that starts the second word: a user or, behind `@`, a group.

@@ -60,6 +60,10 @@ struct Answer: ~Copyable {
     term.atom("error")
     switch failure {
     case .errno(let error): term.atom(error.name)
+    case .refused(let error, let reason):
+      term.tupleHeader(2)
+      term.atom(error.name)
+      [UInt8](reason.utf8).withUnsafeBytes { term.binary($0) }
     case .name(let name): term.atom(name)
     case .argument(let number): pair("badarg", Int64(number))
     case .part(let offset): pair("badpart", Int64(offset))

@@ -4,6 +4,8 @@ import SystemCalls
 /// Why a call failed, as it is answered.
 enum Failure: Error {
   case errno(Errno)
+  /// `{error, {Posix, Reason}}`
+  case refused(Errno, reason: String)
   /// `{error, {badarg, N}}`
   case argument(Int)
   /// `{error, {badarity, Function, Expected}}`, `{error, {undef, Function}}`, `{error, {nofd, Function}}`

@@ -23,6 +23,8 @@ struct Context: ~Copyable {
   var peer: pid_t = -1
   var lane: Lane
   var spin = Spin()
+  /// Whether the BEAM has asked for the reasons of refusals.
+  var tellsReasons = false
   var counters = Counters()
   /// How many batches the call that is being served stands in.
   var batches = 0

@@ -328,7 +328,7 @@ import Testing
     ("deny * icmp on mgmt*\nallow * udp *", []), ("deny * icmp on mgmt*\nallow * raw * on *", [1]),
     ("allow * udp * on *\ndeny * any on mgmt*", []),
   ]) func warnings(_ text: String, _ lines: [Int]) throws {
-    #expect(try policy(text).warnings.map(\.line) == lines)
+    #expect(try policy(text).interfaceWarnings.map(\.line) == lines)
   }
 
   #if os(Linux)
@@ -365,9 +365,4 @@ import Testing
       #expect(Policy.builtIn.needs(of: 1, groups: []) == all)
     }
   #endif
-
-  @Test func logLinesAreClean() {
-    #expect(Log.clean("a\nb\u{1b}[1m\tü") == "a?b?[1m???")
-    #expect(Log.clean(String(repeating: "x", count: 5000)).utf8.count == 900)
-  }
 }

@@ -716,6 +716,7 @@ getopts(Opts) ->
 %%
 %% <ul>
 %% <li>`role': worker, opener or capture; `command', an opener's; `socket', the one of {@link gen_raw} that a capture serves;</li>
+%% <li>`refusals', of an opener: why requests were refused, and how often, since the application started;</li>
 %% <li>`os_pid'; `user', the user identifier that it runs as; `capabilities', those that it may raise: capabilities(7);</li>
 %% <li>`calls', `errors' (calls that failed, also with `eagain'), `received' and `sent' (bytes of requests, and of answers and packets);</li>
 %% <li>`spin', of a worker or opener: for how long it polls, in microseconds; `polled' and `slept': how often a request came while it did, and how often
@@ -723,7 +724,7 @@ getopts(Opts) ->
 %% <li>`packets', of a capture: the counters of {@link gen_raw:stats/1}.</li>
 %% </ul>
 %%
-%% All are asked at once, and those that say nothing within two seconds, because they are stopped or have too much to do, are there with the first two lines alone.
+%% All are asked at once, and those that say nothing within two seconds, because they are stopped or have too much to do, are there with the first three lines alone.
 %%
 %% ```
 %% eacces = procket:errno_id(13),

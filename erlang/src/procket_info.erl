@@ -12,6 +12,7 @@
 -type info() :: #{
     role := worker | opener | capture,
     command => string(),
+    refusals => #{Why :: binary() => pos_integer()},
     socket => gen_raw:socket(),
     os_pid := pos_integer(),
     user => non_neg_integer(),
@@ -38,7 +39,7 @@ about(_Key, _Handle, ended) -> [];
 about(Key, #{os_pid := OsPid}, Counters) -> [maps:merge(maps:merge((role(Key))#{os_pid => OsPid}, of_process(OsPid)), Counters)].
 
 role(worker) -> #{role => worker};
-role({opener, Command}) -> #{role => opener, command => procket_command:to_string(Command)};
+role({opener, Command}) -> #{role => opener, command => procket_command:to_string(Command), refusals => procket_refusal:counts(Command)};
 role({capture, Socket}) -> #{role => capture, socket => Socket}.
 
 ask({capture, Socket}, _Handle) -> [gen_server:send_request(Socket, Request) || Request <- [counters, stats]];

@@ -6,7 +6,7 @@
 -include_lib("kernel/include/logger.hrl").
 
 -export([show/0, hide/0]).
--export([no_executable/2, other_version/3, refused/2, ended/2, no_directory/2]).
+-export([no_executable/2, other_version/3, refused/2, request_refused/4, ended/2, no_directory/2]).
 
 -define(META, #{domain => [procket]}).
 
@@ -48,6 +48,15 @@ other_version(Command, Theirs, Ours) ->
 -spec refused(procket_command:command(), Why :: term()) -> ok.
 refused(Command, Why) ->
     ?LOG_NOTICE("procket: ~ts did not start: ~0tp", [procket_command:to_string(Command), Why], ?META).
+
+%% An opener refused a request, and said why.
+-spec request_refused(procket_command:command(), What :: iodata(), procket:posix(), Why :: binary()) -> ok.
+request_refused(Command, What, Posix, Why) ->
+    ?LOG_NOTICE(
+        "procket: ~ts refused ~ts with ~ts: ~ts. This is logged once for each reason; procket:info/0 counts the refusals.",
+        [procket_command:to_string(Command), What, Posix, Why],
+        ?META
+    ).
 
 %% A port process that was in use ended, and was not told to.
 -spec ended(procket_command:command(), Why :: term()) -> ok.

@@ -41,38 +41,59 @@ commands(Options) ->
 
 -spec open(open | dev | capture, term(), how()) -> {ok, procket:fd()} | {error, procket:posix()}.
 open(Function, Request, #{exec := Prefixes} = How) ->
-    try_each(Prefixes, {error, enoent}, fun(Prefix) -> run(procket_command:opener(Prefix, How), Function, Request, How) end).
-
-try_each([], Refused, _Run) ->
-    Refused;
-try_each([Prefix | Prefixes], Before, Run) ->
-    case Run(Prefix) of
-        {error, Reason} when Reason =:= eacces; Reason =:= eperm; Reason =:= enoent ->
-            try_each(Prefixes, refusal(Before, {error, Reason}), Run);
-        Result ->
-            Result
+    case try_each(Prefixes, {error, enoent}, [], fun(Prefix) -> run(procket_command:opener(Prefix, How), Function, Request, How) end) of
+        {ok, FD} ->
+            {ok, FD};
+        {Error, Refusals} ->
+            lists:foreach(fun(Refusal) -> procket_refusal:log(Refusal, Function, Request) end, Refusals),
+            Error
     end.
+
+try_each([], Refused, Refusals, _Run) ->
+    {Refused, lists:reverse(Refusals)};
+try_each([Prefix | Prefixes], Before, Refusals, Run) ->
+    case Run(Prefix) of
+        {ok, FD} ->
+            {ok, FD};
+        {refused, {_, Reason, _} = Refusal} ->
+            next(Prefixes, Before, Reason, [Refusal | Refusals], Run);
+        {error, Reason} ->
+            next(Prefixes, Before, Reason, Refusals, Run)
+    end.
+
+next(Prefixes, Before, Reason, Refusals, Run) when Reason =:= eacces; Reason =:= eperm; Reason =:= enoent ->
+    try_each(Prefixes, refusal(Before, {error, Reason}), Refusals, Run);
+next(_Prefixes, _Before, Reason, Refusals, _Run) ->
+    try_each([], {error, Reason}, Refusals, none).
 
 %% What is said in the end: a refusal says more than that there is no such program.
 refusal({error, enoent}, Later) -> Later;
 refusal(Refused, _Later) -> Refused.
 
-run(Command, Function, Request, #{pipe := Path}) ->
-    run_alone(#{command => Command, pipe => Path}, Function, Request);
-run(Command, Function, Request, #{}) ->
+run(Command, Function, Request, How) ->
+    case ask(Command, Function, Request, How) of
+        {ok, [FD]} -> {ok, FD};
+        {{error, {Posix, Why}}, []} when is_atom(Posix), is_binary(Why) -> {refused, procket_refusal:of_request(Command, Posix, Why)};
+        {{error, _} = Error, []} -> Error;
+        {error, _} = Error -> Error
+    end.
+
+ask(Command, Function, Request, #{pipe := Path}) ->
+    ask_alone(#{command => Command, pipe => Path}, Function, Request);
+ask(Command, Function, Request, #{}) ->
     case procket_command:is_lasting(Command) andalso procket_call:opener(Command, Function, [Request]) of
-        NotKept when NotKept =:= false; NotKept =:= {error, full} -> run_alone(#{command => Command}, Function, Request);
-        Result -> fd(Result)
+        NotKept when NotKept =:= false; NotKept =:= {error, full} -> ask_alone(#{command => Command}, Function, Request);
+        Result -> Result
     end.
 
 %% By an opener that serves this call and no other.
-run_alone(Options, Function, Request) ->
+ask_alone(Options, Function, Request) ->
     ok = procket_app:ensure_started(),
     case procket_port_sup:start_port(Options) of
         {ok, Pid} ->
             Result =
                 case procket_port:await(Pid) of
-                    {ok, #{server := Pid}} -> fd(procket_call:with_server(Pid, Function, [Request]));
+                    {ok, #{server := Pid}} -> procket_call:with_server(Pid, Function, [Request]);
                     noproc -> {error, epipe};
                     {error, _} = Error -> Error
                 end,
@@ -81,10 +102,6 @@ run_alone(Options, Function, Request) ->
         {error, _} = Error ->
             Error
     end.
-
-fd({ok, [FD]}) -> {ok, FD};
-fd({Error, []}) -> Error;
-fd({error, _} = Error) -> Error.
 
 %% Options
 

@@ -114,6 +114,7 @@ init(Options) ->
 handle_call(await, _From, #state{port = undefined, options = Options} = State) ->
     case procket_start:connect(Options) of
         {ok, Port, Channel, OsPid} ->
+            ok = ask_reasons(Options, Port),
             Connected = State#state{port = Port, channel = Channel, os_pid = OsPid},
             {reply, {ok, announce(Connected)}, Connected, {continue, open_lane}};
         {error, Reason} ->
@@ -123,6 +124,14 @@ handle_call(await, _From, State) ->
     {reply, {ok, handle(State)}, State};
 handle_call(_Request, _From, State) ->
     {reply, {error, einval}, State}.
+
+%% An opener that knows of reasons answers refusals with them from then on; to its answer nobody listens.
+ask_reasons(#{key := worker}, _Port) ->
+    ok;
+ask_reasons(#{}, Port) ->
+    %% Where it has ended, the first call notices.
+    _ = procket_start:command(Port, term_to_binary({make_ref(), reasons, []})),
+    ok.
 
 %% One who serves a single call needs no lane.
 -spec handle_continue(open_lane, #state{}) -> {noreply, #state{}}.

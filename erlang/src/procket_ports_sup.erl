@@ -13,6 +13,7 @@ start_link() ->
 init([]) ->
     ok = procket_ports:new_table(),
     ok = procket_lane:new_table(),
+    ok = procket_refusal:new_table(),
     Children = [
         #{id => procket_ports, start => {procket_ports, start_link, []}},
         #{id => procket_port_sup, start => {procket_port_sup, start_link, []}, type => supervisor}

@@ -1,8 +1,20 @@
 %% @private
-%% Why there is no port process: what the caller is told, and what is logged.
+%% Why there is no port process, or an opener opens nothing: what the caller is told, and what is logged.
 -module(procket_refusal).
 
 -export([not_started/2, refused/2, misunderstood/3]).
+-export([new_table/0, of_request/3, log/3, counts/1]).
+
+-export_type([refusal/0]).
+
+-type refusal() :: {procket_command:command(), procket:posix(), Why :: binary()}.
+
+%% `{{Command, Why}, Times, Logged}': how often an opener refused for a reason, and how often it was to be logged.
+-define(TABLE, ?MODULE).
+%% So many rows at most: commands are whatever callers name.
+-define(MOST, 100).
+%% So much of a reason, in bytes.
+-define(LONGEST, 200).
 
 %% Why a command that could not be executed failed.
 -spec not_started(procket_command:command(), procket:posix()) -> {error, procket:posix()}.
@@ -61,3 +73,49 @@ misunderstood(Command, Answer, Ours) ->
         _ -> procket_log:refused(Command, {not_procket, Answer})
     end,
     {error, eproto}.
+
+-spec new_table() -> ok.
+new_table() ->
+    procket_table:new(?TABLE, []).
+
+%% An opener refused a request, and said why: counts it.
+-spec of_request(procket_command:command(), procket:posix(), binary()) -> refusal().
+of_request(Command, Posix, Said) ->
+    Why = printable(Said),
+    _ = count({Command, Why}, 2),
+    {Command, Posix, Why}.
+
+%% An opener may be any program.
+printable(Said) ->
+    << <<(case C of _ when C >= 32, C =< 126 -> C; _ -> $? end)>> || <<C>> <= binary:part(Said, 0, min(?LONGEST, byte_size(Said))) >>.
+
+%% Logs why an opener refused, once for each reason.
+-spec log(refusal(), open | dev, Request :: tuple()) -> ok.
+log({Command, Posix, Why}, Function, Request) ->
+    case count({Command, Why}, 3) of
+        1 -> procket_log:request_refused(Command, what(Function, Request), Posix, Why);
+        _ -> ok
+    end.
+
+what(open, {Family, Type, Protocol, _Address, Port, _Interface, _Namespace, _Backlog}) ->
+    io_lib:format("port ~b (family ~b, type ~b, protocol ~b)", [Port, Family, Type, Protocol]);
+what(dev, {Name, _Namespace}) ->
+    ["device ", Name].
+
+count(Key, Position) ->
+    try
+        _ = [ets:delete_all_objects(?TABLE) || ets:info(?TABLE, size) >= ?MOST, not ets:member(?TABLE, Key)],
+        ets:update_counter(?TABLE, Key, {Position, 1}, {Key, 0, 0})
+    catch
+        %% The application is stopping.
+        error:badarg -> 0
+    end.
+
+%% Why an opener refused requests, and how often.
+-spec counts(procket_command:command()) -> #{Why :: binary() => pos_integer()}.
+counts(Command) ->
+    try
+        maps:from_list([{Why, Times} || [Why, Times] <- ets:match(?TABLE, {{Command, '$1'}, '$2', '_'})])
+    catch
+        error:badarg -> #{}
+    end.

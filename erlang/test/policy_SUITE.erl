@@ -5,9 +5,9 @@
 
 all() ->
     [
-        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, warnings_of_interfaces, only_for_the_privileged,
-        built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, removed_while_running, refusals_are_logged, nobody_logs,
-        check_policy, explain, tools_have_no_rights, documented
+        ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, warnings_of_interfaces,
+        only_for_the_privileged, built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, removed_while_running, log_lines, log_is_full, nobody_logs,
+        reasons, reason_of_a_refusal_behind_another, reasons_are_for_those_who_ask, opener_of_before, check_policy, explain, tools_have_no_rights, documented
     ].
 
 suite() ->
@@ -188,7 +188,7 @@ not_trusted(_Config) ->
             _ = procket_test:sh_ok(Change),
             procket_machine:with_log(Machine, fun(Next) ->
                 ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])),
-                ?assertMatch({match, _}, re:run(Next(), "may not open udp 53: /etc/procket/policy.conf: " ++ Reason ++ "$"))
+                ?assertMatch({match, _}, re:run(Next(), ": refused: /etc/procket/policy.conf: " ++ Reason ++ "; user=.* request=\"udp 53\"$"))
             end)
         end,
         Refused(["chown ", integer_to_list(Uid), " ", File], "does not belong to root"),
@@ -238,7 +238,7 @@ missing(_Config) ->
         Refused = fun(Reason) ->
             procket_machine:with_log(Machine, fun(Next) ->
                 ?assertEqual([eacces], ask(Machine, Options, ["53, [{protocol, udp}]"])),
-                ?assertMatch({match, _}, re:run(Next(), "may not open udp 53: /etc/procket/policy.conf: " ++ Reason ++ "$"))
+                ?assertMatch({match, _}, re:run(Next(), ": refused: /etc/procket/policy.conf: " ++ Reason ++ "; user=.* request=\"udp 53\"$"))
             end)
         end,
         ok = file:make_dir(Dir ++ "/etc/procket"),
@@ -264,11 +264,11 @@ removed_while_running(_Config) ->
     end).
 
 not_understood(_Config) ->
-    with_policy("allow USER udp 53\nallow USER udp 54\n\npermit USER any\n", fun(#{uid := Uid} = Machine, Ask) ->
+    with_policy("allow USER udp 53\nallow USER udp 54\n\npermit USER any\n", fun(#{user := User, uid := Uid} = Machine, Ask) ->
         procket_machine:with_log(Machine, fun(Next) ->
             ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])),
             Expected = io_lib:format(
-                "^<85>procket\\[[0-9]+\\]: a user \\(uid ~b\\) may not open udp 53: /etc/procket/policy.conf: line 4: allow or deny, not permit$", [Uid]),
+                "^<85>procket\\[[0-9]+\\]: refused: /etc/procket/policy.conf: line 4: allow or deny, not permit; user=~s uid=~b request=\"udp 53\"$", [User, Uid]),
             ?assertMatch({match, _}, re:run(Next(), Expected))
         end),
         procket_machine:policy(Machine, "allow * udp 53\nallow somebody-gone any\n"),
@@ -299,34 +299,163 @@ opening_twice(Machine) ->
         "{ok, _} = file:read_file(\"/proc/self/status\"), io:format(\"now~n\"), _ = io:get_line(\"\"), Open() end"
     ],
     Port = procket_machine:start(Machine, user(Machine) ++ beam(Machine, Expression)),
-    await(Port, "now"),
+    _ = await(Port, "now"),
     {Port, fun(Result) ->
         true = port_command(Port, "\n"),
-        await(Port, Result)
+        _ = await(Port, Result)
     end}.
 
-%% One line for each, with who and what; what a stranger wrote cannot break it.
-refusals_are_logged(_Config) ->
-    with_policy("allow USER udp 53\ndeny USER tcp 80\n", fun(#{user := User, uid := Uid} = Machine, Ask) ->
+%% One line for each request: the verdict and the line of the policy first, then the user, and what the caller wrote in quotes.
+log_lines(_Config) ->
+    with_policy("allow USER udp 53\ndeny USER tcp 80\nallow USER tcp 83 in *\n", fun(#{user := User, uid := Uid} = Machine, Ask) ->
         procket_machine:with_log(Machine, fun(Next) ->
-            ?assertEqual([ok, eacces, eacces, eacces, eacces], Ask([
+            Long = "/" ++ lists:duplicate(2000, $x),
+            ?assertEqual([ok, eacces, eacces, eacces, eacces, enoent, eacces], Ask([
                 "53, [{protocol, udp}]", "80, []", "81, [{interface, \"lo\"}]", "0, [{dev, \"net/tun\"}]",
-                "82, [{namespace, \"/a\\nb\\e[1m\"}]"
+                "82, [{namespace, \"/a\\nb\\e[1m\\\" user=root\\\\\"}]", "83, [{namespace, \"/nowhere\"}]", ["84, [{namespace, \"", Long, "\"}]"]
             ])),
-            Prefix = lists:flatten(io_lib:format("~s (uid ~b) may not open ", [User, Uid])),
-            Lines = [begin {match, [Text]} = re:run(Next(), "^<85>procket\\[[0-9]+\\]: (.*)$", [{capture, [1], list}]), Text end || _ <- [1, 2, 3, 4]],
+            Who = lists:flatten(io_lib:format("; user=~s uid=~b ", [User, Uid])),
+            Lines = [begin {match, [Line]} = re:run(Next(), "^<8[56]>procket\\[[0-9]+\\]: (.*)$", [{capture, [1], list}, dotall]), Line end || _ <- lists:seq(1, 7)],
+            {Short, [Cut]} = lists:split(6, Lines),
             ?assertEqual([
-                Prefix ++ "tcp 80: line 2 of /etc/procket/policy.conf denies it",
-                Prefix ++ "tcp 81 on lo: no line of /etc/procket/policy.conf allows it",
-                Prefix ++ "device net/tun: no line of /etc/procket/policy.conf allows it",
-                Prefix ++ "tcp 82 in /a?b?[1m: no line of /etc/procket/policy.conf allows it"
-            ], Lines),
+                "allowed: line 1 of /etc/procket/policy.conf" ++ Who ++ "request=\"udp 53\"",
+                "refused: line 2 of /etc/procket/policy.conf denies it" ++ Who ++ "request=\"tcp 80\"",
+                "refused: no line of /etc/procket/policy.conf allows it" ++ Who ++ "request=\"tcp 81 on lo\"",
+                "refused: no line of /etc/procket/policy.conf allows it" ++ Who ++ "request=\"device net/tun\"",
+                "refused: no line of /etc/procket/policy.conf allows it" ++ Who ++ "request=\"tcp 82 in /a\\x0ab\\x1b[1m\\\" user=root\\\\\"",
+                "allowed: line 3 of /etc/procket/policy.conf" ++ Who ++ "error=enoent request=\"tcp 83 in /nowhere\""
+            ], Short),
+            ?assertMatch({match, _}, re:run(Cut, "^refused: no line of /etc/procket/policy.conf allows it" ++ escaped(Who) ++ "request=\"tcp 84 in /x+\"\\.\\.\\.$")),
+            ?assert(length(Cut) < 1000),
+            ?assertEqual(none, Next())
+        end)
+    end).
+
+escaped(Text) ->
+    re:replace(Text, "[()]", "\\\\&", [global, {return, list}]).
+
+%% What is not taken is counted, and the caller is told; the refusal stands.
+log_is_full(_Config) ->
+    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
+        Options = setuid(Machine),
+        procket_machine:with_log(Machine, fun(Next) ->
+            Expression = [
+                "begin Refused = fun() -> procket:open(80, [", Options, "]) end, Reasons = fun() -> [maps:keys(R) || #{role := opener, refusals := R} <- procket:info()] end, "
+                "Fill = fun Fill(N) -> {error, eacces} = Refused(), case Reasons() of [[<<\"denied by policy\">>]] -> Fill(N + 1); Both -> {N, Both} end end, "
+                "Full = Fill(1), ok = procket:close(element(2, procket:open(53, [{protocol, udp}, ", Options, "]))), "
+                "{ok, _} = file:read_file(\"/proc/self/status\"), io:format(\"~0p full~n\", [Full]), _ = io:get_line(\"\"), Refused() end"
+            ],
+            Port = procket_machine:start(Machine, user(Machine) ++ beam(Machine, Expression)),
+            Output = await(Port, "full"),
+            {match, [Digits]} = re:run(Output, "{(\\d+),\\[\\[<<\"denied by policy\">>,<<\"denied by policy; not logged: eagain\">>\\]\\]} full", [{capture, [1], list}]),
+            Logged = list_to_integer(Digits) - 1,
+            [?assertMatch({match, _}, re:run(Next(), ": refused: ")) || _ <- lists:seq(1, Logged)],
+            true = port_command(Port, "\n"),
+            _ = await(Port, "{error,eacces}"),
+            port_close(Port),
+            Lost = Next(),
+            ?assertMatch({match, _}, re:run(Lost, "^<85>procket\\[\\d+\\]: 2 lines before this one could not be logged$"), Lost),
+            ?assertMatch({match, _}, re:run(Next(), ": refused: .*\"tcp 80\"$")),
             ?assertEqual(none, Next())
         end)
     end).
 
 nobody_logs(_Config) ->
-    with_policy("", fun(_Machine, Ask) -> ?assertEqual([eacces], Ask(["53, [{protocol, udp}]"])) end).
+    with_policy("allow USER udp 53\n", fun(_Machine, Ask) -> ?assertEqual([ok, eacces], Ask(["53, [{protocol, udp}]", "54, [{protocol, udp}]"])) end).
+
+%% The node hears why, and logs each reason once.
+reasons(_Config) ->
+    with_policy("allow USER udp 53\n", fun(#{dir := Dir} = Machine, _Ask) ->
+        File = Dir ++ "/etc/procket/policy.conf",
+        Open = fun(Options) ->
+            lists:flatten(["{[procket:open(54, [{protocol, udp}, ", Options, "]) || _ <- [1, 2, 3]], [R || #{role := opener, refusals := R} <- procket:info()]}"])
+        end,
+        Says = fun(Options, Reason) ->
+            {0, Output} = procket_machine:run_as_user(Machine, beam(Machine, notice, Open(Options))),
+            ?assertMatch({match, _}, re:run(Output, "{\\[{error,eacces},{error,eacces},{error,eacces}\\],\\[#{<<\"" ++ Reason ++ "\">> => 3}\\]}")),
+            ?assertMatch({match, [_]}, re:run(Output, "procket: .* opener refused port 54 .* with eacces: " ++ Reason, [global])),
+            ?assertEqual(nomatch, re:run(Output, "secret"))
+        end,
+        procket_machine:with_log(Machine, fun(Next) ->
+            Logged = fun(Reason) ->
+                Says(setuid(Machine), Reason),
+                [?assertMatch({match, _}, re:run(Next(), ": refused: ")) || _ <- [1, 2, 3]]
+            end,
+            Logged("denied by policy"),
+            procket_machine:policy(Machine, "# one\n\nallow secret udp 53\n"),
+            Logged("policy unreadable: line 3"),
+            _ = procket_test:sh_ok(["chmod 666 ", File]),
+            Logged("policy unreadable"),
+            ok = file:delete(File),
+            Logged("no policy"),
+            %% It is not the policy that refuses.
+            ok = file:del_dir(Dir ++ "/etc/procket"),
+            Says(progname(procket_machine:root_owned(Machine)), "not privileged"),
+            ?assertEqual(none, Next())
+        end),
+        Says(progname(procket_machine:root_owned(Machine)), "not privileged"),
+        ok = file:make_dir(Dir ++ "/etc/procket"),
+        Says(setuid(Machine), "no policy; not logged: enoent")
+    end).
+
+%% One that opens in the end was refused by nobody, and is no news.
+reason_of_a_refusal_behind_another(_Config) ->
+    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
+        Prefix = procket_machine:root_owned(Machine),
+        ok = file:write_file(Prefix, ["#!/bin/sh\nexec ", procket_machine:setuid(Machine), " opener\n"]),
+        Open = fun(Port) ->
+            Expression = ["element(1, procket:open(", Port, ", [{protocol, udp}, {exec, [\"\", \"", Prefix, "\"]}]))"],
+            {0, Output} = procket_machine:run_as_user(Machine, beam(Machine, notice, lists:flatten(Expression))),
+            Output
+        end,
+        ?assertEqual("ok\n", Open("53")),
+        Refused = Open("54"),
+        ?assertMatch({match, _}, re:run(Refused, "refused port 54 .* with eacces: not privileged")),
+        ?assertMatch({match, _}, re:run(Refused, "refused port 54 .* with eacces: denied by policy"))
+    end).
+
+%% A node of before does not ask, and gets the answers that it knows.
+reasons_are_for_those_who_ask(_Config) ->
+    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
+        Script = fun(Asks) -> procket_machine:run_as_user(Machine, beam(Machine, error, lists:flatten(before(procket_machine:setuid(Machine), Asks)))) end,
+        ?assertEqual({0, "{1,{error,eacces}}\n"}, Script("")),
+        ?assertEqual({0, "{1,{error,{eacces,<<\"denied by policy; not logged: enoent\">>}}}\n"}, Script("{1, ok} = Ask(reasons, []), "))
+    end).
+
+%% One that does not know of reasons gives none, and serves as before.
+opener_of_before(_Config) ->
+    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
+        Program = procket_machine:root_owned(Machine),
+        ok = file:write_file(Program, [
+            "#!/usr/bin/env escript\n"
+            "%%! -noinput\n"
+            "main(Args) ->\n"
+            "    Node = open_port({fd, 0, 1}, [{packet, 2}, binary, eof]),\n"
+            "    relay(Node, open_port({spawn_executable, \"", procket_machine:setuid(Machine), "\"}, [{args, Args}, {packet, 2}, binary, exit_status])).\n"
+            "relay(Node, Opener) ->\n"
+            "    receive\n"
+            "        {Node, {data, Data}} ->\n"
+            "            case binary_to_term(Data) of\n"
+            "                {Id, reasons, []} -> port_command(Node, term_to_binary({Id, {error, {undef, reasons}}}));\n"
+            "                _ -> port_command(Opener, Data)\n"
+            "            end,\n"
+            "            relay(Node, Opener);\n"
+            "        {Opener, {data, Data}} -> port_command(Node, Data), relay(Node, Opener);\n"
+            "        _ -> ok\n"
+            "    end.\n"
+        ]),
+        ?assertEqual([eacces, ok, eacces], ask(Machine, progname(Program), ["54, [{protocol, udp}]", "53, [{protocol, udp}]", "80, []"]))
+    end).
+
+%% An expression: the answer of an opener to a request, where `Asks' comes before it.
+before(Opener, Asks) ->
+    [
+        "begin {ok, Listener} = procket_channel:listen(undefined), "
+        "Port = open_port({spawn_executable, \"", Opener, "\"}, [{args, [\"opener\"]}, {packet, 2}, binary]), "
+        "Ask = fun(Function, Args) -> port_command(Port, term_to_binary({1, Function, Args})), receive {Port, {data, Data}} -> binary_to_term(Data) end end, "
+        "{1, {ok, 2, _}} = Ask(attach, [procket_channel:path(Listener), binary:copy(<<1>>, 32), 0]), procket_channel:unlisten(Listener), ", Asks,
+        "Ask(open, [{2, 2, 17, <<>>, 54, <<>>, <<>>, undefined}]) end"
+    ].
 
 check_policy(_Config) ->
     with_policy("allow USER udp 53\ndeny @root any\n", fun(#{dir := Dir, lib := Lib} = Machine, _Ask) ->
@@ -339,8 +468,27 @@ check_policy(_Config) ->
         ok = file:write_file(Draft, "allow root udp 53\nallow root udp 99999\n"),
         ?assertEqual({1, Draft ++ ": line 2: not a port or a range of ports: 99999\n"}, Check(Draft)),
         ?assertEqual({1, Draft ++ "x: cannot be read: enoent\n"}, Check(Draft ++ "x")),
+        %% All that is wrong, and what is doubtful.
+        ok = file:write_file(Draft, "allow root udp 99999\nallow root tcp *\nallow nobody-here any\ndeny root tcp 80\n"),
+        ?assertEqual({1, lists:append([Draft ++ ": " ++ Line ++ "\n" || Line <- [
+            "line 1: not a port or a range of ports: 99999", "line 3: no user nobody-here in /etc/passwd",
+            "line 4: warning: it never decides: line 2 decides each request that it is about"]])}, Check(Draft)),
+        %% A warning is no error.
+        ok = file:write_file(Draft, "allow root udp 53 on a234567890123456\n"),
+        ?assertEqual(
+            {0, Draft ++ ": line 1: warning: it matches nothing: no interface can have such a name\n" ++ Draft ++ ": 1 rule\n"}, Check(Draft)),
+        ok = file:write_file(Draft, ""),
+        ?assertEqual({0, Draft ++ ": warning: no line allows anything, so all is refused\n" ++ Draft ++ ": 0 rules\n"}, Check(Draft)),
+        %% The machine's own, if no other is named.
+        Own = fun() -> procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy"]) end,
+        ?assertEqual({0, "/etc/procket/policy.conf: 2 rules\n"}, Own()),
         _ = procket_test:sh_ok(["chmod 666 ", Dir, "/etc/procket/policy.conf"]),
-        ?assertEqual({1, "/etc/procket/policy.conf: can be written by others than root\n"}, Check("/etc/procket/policy.conf"))
+        [?assertEqual({1, "/etc/procket/policy.conf: can be written by others than root\n"}, Result) || Result <- [Check("/etc/procket/policy.conf"), Own()]],
+        ok = file:delete(Dir ++ "/etc/procket/policy.conf"),
+        ?assertEqual({1, "/etc/procket/policy.conf: cannot be read: enoent\n"}, Own()),
+        ok = file:del_dir(Dir ++ "/etc/procket"),
+        ?assertEqual({0, "there is no /etc/procket/policy.conf: the built-in default counts\n"}, Own()),
+        ?assertEqual({1, "/etc/procket/policy.conf: cannot be read: enoent\n"}, Check("/etc/procket/policy.conf"))
     end).
 
 explain(_Config) ->
@@ -361,6 +509,18 @@ explain(_Config) ->
                 "inet6: raw 6 is allowed by line 1 of /etc/procket/policy.conf: allow ", User, " socket inet6 raw 6\n"])},
             Explain(User, ["raw 6"])
         ),
+        %% One that is not there yet.
+        Draft = Dir ++ "/home/draft",
+        ok = file:write_file(Draft, "# no\ndeny * any\n"),
+        ?assertEqual({1, "udp 53 is refused by line 2 of " ++ Draft ++ ": deny * any\n"}, Explain("--policy", [Draft, User, "udp", "53"])),
+        ?assertEqual({2, "procket: no user nobody-here in /etc/passwd\n"}, Explain("--policy", [Draft, "nobody-here", "udp 53"])),
+        ?assertEqual(
+            {1, "procket: no user in /etc/passwd has the number 4711, so its groups are not known\nudp 53 is refused by line 2 of " ++ Draft ++ ": deny * any\n"},
+            Explain("--policy", [Draft, "#4711", "udp 53"])),
+        ok = file:write_file(Draft, "allow nobody-here any\nallow\n"),
+        ?assertEqual({2, "procket: " ++ Draft ++ ": line 1: no user nobody-here in /etc/passwd\n"}, Explain("--policy", [Draft, User, "udp", "53"])),
+        ?assertEqual({2, "procket: " ++ Draft ++ "x: cannot be read: enoent\n"}, Explain("--policy", [Draft ++ "x", User, "udp", "53"])),
+        [?assertMatch({64, "usage: " ++ _}, Explain("--policy", Words)) || Words <- [[], [Draft], [Draft, User]]],
         ok = file:delete(Dir ++ "/etc/procket/policy.conf"),
         ?assertEqual({2, "procket: /etc/procket/policy.conf: cannot be read: enoent\n"}, Explain(User, ["udp", "53"]))
     end).
@@ -383,6 +543,7 @@ documented(_Config) ->
     Blocks = binary:split(Text, <<"\n```\n">>, [global]),
     [Example] = [Block || <<"# The name server", _/binary>> = Block <- Blocks],
     [Session] = [Block || <<"$ procket --explain", _/binary>> = Block <- Blocks],
+    [[Draft, Checked]] = [binary:split(Block, <<"$ procket --check-policy draft.conf\n">>) || <<"$ cat draft.conf\n", Block/binary>> <- Blocks],
     procket_machine:with(fun(#{lib := Lib} = Machine) ->
         _ = procket_machine:run_ok(Machine, ["sh", "-c", "for g in web netops; do groupadd $g; done; for u in named alice carol; do useradd $u; done"]),
         procket_machine:policy(Machine, [Example, "\n"]),
@@ -395,7 +556,9 @@ documented(_Config) ->
                 ?assertEqual(string:trim(Answer), string:trim(Output))
             end
          || Line <- string:split(binary_to_list(Session), "$ ", all), Line =/= ""
-        ]
+        ],
+        ok = file:write_file(maps:get(dir, Machine) ++ "/draft.conf", Draft),
+        ?assertEqual({0, binary_to_list(Checked) ++ "\n"}, procket_machine:run(Machine, ["env", "-C", maps:get(dir, Machine), Lib ++ "/priv/procket", "--check-policy", "draft.conf"]))
     end).
 
 %% A machine with a policy in which USER is its user, and a function that has a BEAM of that user open things with a setuid
@@ -433,9 +596,11 @@ progname(Path) ->
 user(#{user := User}) ->
     ["setpriv", "--reuid", User, "--regid", User, "--init-groups"].
 
-beam(#{lib := Lib}, Expression) ->
-    ["sh", "-c", "cd / && HOME=/ exec erl -noshell -kernel logger_level error -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin",
-        lists:flatten(["io:format(\"~w~n\", [", Expression, "]), halt()."])].
+beam(Machine, Expression) -> beam(Machine, error, Expression).
+
+beam(#{lib := Lib}, Level, Expression) ->
+    ["sh", "-c", "cd / && HOME=/ exec erl -noshell -kernel logger_level " ++ atom_to_list(Level) ++ " -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin",
+        lists:flatten(["io:format(\"~0tp~n\", [", Expression, "]), _ = logger_std_h:filesync(default), halt()."])].
 
 await(Port, Text) -> await(Port, Text, <<>>).
 
@@ -447,5 +612,5 @@ await(Port, Text, Output) ->
             after 20_000 -> error({never, Text, Output})
             end;
         _ ->
-            ok
+            Output
     end.

@@ -7,22 +7,39 @@ extension Commands {
   /// `[{Family, Type, Protocol, Address, Port, Interface, Namespace, Backlog}]`
   @Sendable static func open(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let request = try call.socketRequest()
-    call.outgoing.append(try call.system { () throws(Errno) in try request.open(with: context.privileges) })
-    context.answer.ok()
+    try give(&call, &context) { (privileges) throws(Errno) in try request.open(with: privileges) }
   }
 
   /// `[{Type, Interface, Namespace, Filter}]`
   @Sendable static func openCapture(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let request = try call.captureRequest()
-    call.outgoing.append(try call.system { () throws(Errno) in try request.open(with: context.privileges) })
-    context.answer.ok()
+    try give(&call, &context) { (privileges) throws(Errno) in try request.open(with: privileges) }
   }
 
   /// `[{Name, Namespace}]`
   @Sendable static func openDevice(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let (name, namespace) = try call.device()
-    call.outgoing.append(
-      try call.system { () throws(Errno) in try Device.open(name, in: namespace, with: context.privileges) })
+    try give(&call, &context) { (privileges) throws(Errno) in
+      try Device.open(name, in: namespace, with: privileges)
+    }
+  }
+
+  /// `[]`: from now on a refusal is answered with its reason.
+  @Sendable static func reasons(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    context.tellsReasons = true
+    context.answer.ok()
+  }
+
+  private static func give(
+    _ call: inout Call, _ context: inout Context,
+    _ open: (borrowing Privileges) throws(Errno) -> Descriptor
+  ) throws(Failure) {
+    do throws(Refusal) {
+      call.outgoing.append(try context.privileges.recording(open))
+    } catch {
+      guard context.tellsReasons, let reason = error.reason else { throw .errno(error.error) }
+      throw .refused(error.error, reason: reason)
+    }
     context.answer.ok()
   }
 }

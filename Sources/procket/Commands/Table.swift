@@ -23,6 +23,7 @@ enum Commands {
     Command("attach", 3, attach),
     Command("lane", 0, lane),
     Command("counters", 0, counters),
+    Command("reasons", 0, reasons),
     Command("open", 1, open),
     Command("dev", 1, openDevice),
     Command("capture", 1, openCapture),

@@ -285,7 +285,7 @@ def inherited_descriptors():
     os.write(write2, b"go\n")
     _, status = os.waitpid(child, 0)
     check(status == 0, status)
-    check(look[:3] == [0, 1, 2] and len(look) == 4 and links[3].startswith("socket:"), look, links)
+    check(look[:3] == [0, 1, 2] and len(look) == 5 and all(link.startswith("socket:") for link in links[3:]), look, links)
 
 
 def environment():
@@ -844,6 +844,26 @@ def little_room():
                     opener.process.stdin.close()
                 opener.process.kill()
                 opener.process.wait()
+    as_user(attack)
+
+
+def no_descriptor_for_the_log():
+    """However few descriptors it may have: what it refuses is in the log."""
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind("/dev/log")
+    os.chmod("/dev/log", 0o666)
+    log.setblocking(False)
+
+    def attack():
+        for limit in range(4, 12):
+            opener = Opener()
+            opener.attach()
+            # No more than poll(2) asks for.
+            resource.prlimit(opener.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            check(opener.ask("open", socket_request(port=54)) == error("eacces"), limit)
+            line = log.recv(2000).decode()
+            check(": refused: " in line and line.endswith('request="udp 54"'), limit, line)
+            opener.end()
     as_user(attack)
 
 

@@ -1,12 +1,14 @@
 extension Policy {
   /// What the words of its lines may lead to expect of `on`, and what they do not do.
-  public var warnings: [(line: Int, text: String)] {
+  var interfaceWarnings: [PolicyWarning] {
     rules.indices.compactMap { index in
       let rule = rules[index]
       guard rule.boundsInterface else { return nil }
-      if rule.allows { return rule.what.isOfFilteredSockets ? (rule.line, Self.locked(rule)) : nil }
+      if rule.allows {
+        return rule.what.isOfFilteredSockets ? PolicyWarning(line: rule.line, reason: Self.locked(rule)) : nil
+      }
       let open = rules[(index + 1)...].first { $0.allows && $0.interface.matches("") && $0.what.overlaps(rule.what) }
-      return open.map { (rule.line, Self.open(rule, by: $0)) }
+      return open.map { PolicyWarning(line: rule.line, reason: Self.open(rule, by: $0)) }
     }
   }
 
