@@ -35,7 +35,7 @@ extension Policy.What {
 
   /// Whether it is about packet sockets whose holder may want a filter of its own.
   fileprivate var isOfFilteredSockets: Bool {
-    guard let sockets, self != .capture else { return false }
+    guard let sockets, self != .capture, sockets.types != [SocketKind.oldPacket] else { return false }
     return sockets.families?.contains(SocketKind.packetFamily) ?? true
   }
 
