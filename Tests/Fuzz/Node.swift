@@ -63,8 +63,9 @@ final class Node {
       demand(socketpair(AF_UNIX, Sockets.stream, 0, &ends) == 0, "no socketpair")
     }
     output = ends[0]
+    // Where both would wait, there would be no third to end it.
+    for end in ends { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
     Self.install(ends[1], as: 1)
-    _ = fcntl(output, F_SETFL, O_NONBLOCK)
     if options & Option.attached != 0 {
       frame(.input, Self.attach(spin: options & Option.spin != 0 ? 100 : 0))
       if options & Option.lane != 0 {

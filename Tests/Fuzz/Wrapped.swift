@@ -24,6 +24,21 @@ func wrapPoll(_ entries: UnsafeMutablePointer<pollfd>?, _ count: nfds_t, _ timeo
   return node.wait(timeout) { realPoll(entries, count, 0) }
 }
 
+// vmsplice(2) waits whatever the mode of the pipe is.
+
+@_silgen_name("__real_procket_share")
+private func realShare(_ fd: CInt, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int
+
+@_cdecl("__wrap_procket_share")
+func wrapShare(_ fd: CInt, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+  var entry = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+  if realPoll(&entry, 1, 0) == 0 {
+    errno = EAGAIN
+    return -1
+  }
+  return realShare(fd, bytes, count)
+}
+
 // Time passes when the node says so.
 
 @_silgen_name("__real_clock_gettime")
