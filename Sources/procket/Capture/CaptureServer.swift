@@ -163,9 +163,9 @@ import SystemCalls
       if let error = Sockets.takeError(number) { fail(error) }
     }
 
-    /// An error of a socket passes; one of a device does not.
+    /// An error of a socket passes, but for its end; one of a device does not.
     private mutating func fail(_ error: Errno) {
-      if source?.isSocket ?? false, error.rawValue != EBADF {
+      if source?.isSocket ?? false, error.rawValue != EBADF, error.rawValue != ENODATA {
         notices.append(("failed", error.name))
       } else {
         end(error)
