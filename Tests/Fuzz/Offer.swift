@@ -58,7 +58,7 @@ struct Offer {
     case 6: swapped(pipe())
     case 7: (file("/dev/null", O_RDWR), -1)
     case 8: (socket(AF_NETLINK, CInt(SOCK_RAW.rawValue) | nonblocking, 0), -1)
-    case 9: (memfd_create("fuzz", 0), -1)
+    case 9: (memoryFile("fuzz", 0), -1)
     case 10: (file("/tmp", O_RDONLY | O_DIRECTORY), -1)
     case 11: (eventfd(0, O_NONBLOCK), -1)
     case 12: (socket(AF_INET6, Sockets.stream | nonblocking, 0), -1)
@@ -123,7 +123,7 @@ struct Offer {
 // Not imported: they stand behind _GNU_SOURCE.
 
 @_silgen_name("memfd_create")
-private func memfd_create(_ name: UnsafePointer<CChar>, _ flags: UInt32) -> CInt
+private func memoryFile(_ name: UnsafePointer<CChar>, _ flags: UInt32) -> CInt
 
 @_silgen_name("eventfd")
 private func eventfd(_ value: UInt32, _ flags: CInt) -> CInt

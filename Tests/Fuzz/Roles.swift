@@ -14,7 +14,8 @@ enum Roles {
       default: .worker
       }
     let open = Processes.openDescriptors()
-    let node = Node(role, options: input.dropFirst().first ?? 0, Script(UnsafeRawBufferPointer(rebasing: input.dropFirst(2))))
+    let script = Script(UnsafeRawBufferPointer(rebasing: input.dropFirst(2)))
+    let node = Node(role, options: input.dropFirst().first ?? 0, script)
     Wrapped.node = node
     do throws(Errno) {
       try serve(role)
