@@ -93,7 +93,7 @@ xref:
 dialyzer:
 	rebar3 dialyzer
 
-# Mutated inputs for each of TARGETS: RUNS of them, or for MINUTES.
+# Mutated inputs for each of TARGETS: RUNS of them, of the slower targets less, or for MINUTES.
 fuzz: deps-fuzz
 	@scripts/fuzz $(RUNS)
 
