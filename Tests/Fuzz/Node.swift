@@ -196,6 +196,9 @@ final class Node {
       let end = offer.end(Int(script.byte()))
       let descriptors = descriptors()
       payload().withUnsafeBytes { _ = send(end, $0, descriptors) }
+    case UInt8(ascii: "r"):
+      let end = offer.end(Int(script.byte()))
+      for _ in 0..<script.byte() where !Answers.skip(end) { break }
     case UInt8(ascii: "x"): closeSomething(script.byte())
     default: break
     }
