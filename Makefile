@@ -51,7 +51,7 @@ clean-port:
 clean:
 	rebar3 clean
 
-# Debian's packages, where something is missing for the purpose: deps-build, deps-demo, deps-test, deps-docs, deps-clean-room.
+# Debian's packages, where something is missing for the purpose: deps-build, deps-demo, deps-test, deps-fuzz, deps-docs, deps-clean-room.
 deps-%:
 	@scripts/install-deps $*
 
@@ -92,8 +92,8 @@ xref:
 dialyzer:
 	rebar3 dialyzer
 
-# 5,000,000 mutated inputs, or RUNS=…
-fuzz: deps-build
+# Mutated inputs for each of TARGETS: RUNS of them, of the slower targets less, or for MINUTES.
+fuzz: deps-fuzz
 	@scripts/fuzz $(RUNS)
 
 # A copy of the port program that has rights: docs/security.md. PREFIX, DESTDIR, GROUP, CAPS.

@@ -9,8 +9,8 @@ let program: Target =
   Context.environment["PROCKET_FUZZ"] == nil
   ? .executableTarget(name: "procket", dependencies: parts, swiftSettings: strict)
   : .executableTarget(
-    name: "procket-fuzz", dependencies: parts, path: "Tests/Fuzz",
-    exclude: ["Program/main.swift", "Program/PolicyTool.swift", "Seeds", "corpus.tar.gz"], swiftSettings: strict)
+    name: "procket-fuzz", dependencies: parts + ["CSystem"], path: "Tests/Fuzz",
+    exclude: ["Program/main.swift", "Program/PolicyTool.swift", "Seeds", "Corpus"], swiftSettings: strict)
 
 /// The compiler of filter expressions: where libpcap is. The Makefile says where it is not.
 let filter: [Target] =

@@ -113,9 +113,15 @@ import SystemCalls
       try ([6] + [UInt8](repeating: 0, count: 7)).withBytes { (bytes) throws(Errno) in
         try Sockets.attachFilter(number, bytes)
       }
+      var last: Errno?
       while true {
-        do { try messages.fill(from: number, isSocket: true) } catch {
-          if error.rawValue == EAGAIN { break }
+        do {
+          try messages.fill(from: number, isSocket: true)
+          last = nil
+        } catch {
+          // An error that waits is gone once it was read; one that comes again stays.
+          if error.rawValue == EAGAIN || error == last { break }
+          last = error
         }
       }
       try Sockets.attachFilter(number, filter)

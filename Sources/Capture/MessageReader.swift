@@ -23,13 +23,18 @@ import SystemCalls
     /// Whether messages are left that were read.
     public var isEmpty: Bool { position == count }
 
-    /// Reads what is there; throws `EAGAIN` where there is nothing.
+    /// Reads what is there; throws `EAGAIN` where there is nothing, and `ENODATA` where nothing more can come.
     public mutating func fill(from fd: CInt, isSocket: Bool) throws(Errno) {
       position = 0
       count = 0
       if isSocket {
         count = try datagrams.receive(fd, flags: CInt(MSG_TRUNC))
         for index in 0..<count { lengths[index] = datagrams.length(index) }
+        if count > 0, lengths[count - 1] == 0, try Sockets.isEnded(fd) {
+          // Behind the last message each read is empty, and looks like an empty message.
+          while count > 0, lengths[count - 1] == 0 { count -= 1 }
+          if count == 0 { throw Errno(rawValue: ENODATA) }
+        }
       } else {
         try readEach(fd)
       }

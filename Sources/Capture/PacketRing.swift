@@ -43,7 +43,8 @@ import SystemCalls
         UnsafeMutableRawBufferPointer(start: address, count: length), blocks: blocks, restoresTags: restoresTags)
     }
 
-    private init(_ memory: UnsafeMutableRawBufferPointer, blocks: Int, restoresTags: Bool) {
+    /// Takes over mapped memory.
+    init(_ memory: UnsafeMutableRawBufferPointer, blocks: Int, restoresTags: Bool) {
       self.memory = memory
       self.blocks = blocks
       self.restoresTags = restoresTags

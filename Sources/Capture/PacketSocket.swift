@@ -58,6 +58,15 @@ import SystemCalls
   }
 
   extension Sockets {
+    /// Whether nothing more can be sent to a socket: its peer has closed, or it was shut down for reading. The corresponding event is
+    /// `POLLRDHUP`.
+    static func isEnded(_ fd: CInt) throws(Errno) -> Bool {
+      let hangUp = Int16(EPOLLRDHUP.rawValue)
+      var entry = pollfd(fd: fd, events: hangUp, revents: 0)
+      try valueOrErrno { poll(&entry, 1, 0) }
+      return entry.revents & hangUp != 0
+    }
+
     /// The error that waits on a socket, which is then gone; nil where there is none. The corresponding option is `SO_ERROR`.
     public static func takeError(_ fd: CInt) -> Errno? {
       var number: CInt = 0

@@ -69,7 +69,9 @@ public struct CapturedPacket {
         originalLength: Int(packet.word(at: procket_packet_original)), nanoseconds: nanoseconds)
       let tag = tag(of: packet)
       remaining -= 1
-      offset += Int(packet.word(at: procket_packet_next))
+      let next = Int(packet.word(at: procket_packet_next))
+      // Behind this packet: else a block would give more than it has, and a tag would be written over a header.
+      if next >= start + captured { offset += next } else { _ = giveUp() }
       guard let tag, restoresTags, captured >= Self.ethernetHeader, start >= header + Self.tagLength else {
         return result
       }

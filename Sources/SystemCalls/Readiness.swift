@@ -113,6 +113,8 @@ import CSystem
     /// A duplicate under the number that this descriptor of the BEAM always has here.
     private func registered(_ copy: CInt, _ fd: CInt, _ writing: Bool) throws(Errno) -> Descriptor {
       let wanted = try Self.number(of: fd, writing)
+      // Where very many descriptors are on the way, one of them has it.
+      guard procket_fcntl(wanted, F_GETFD, 0) == -1 else { throw Errno(rawValue: EMFILE) }
       do throws(Errno) {
         return Descriptor(owning: try valueOrErrno { procket_dup_to(copy, wanted) })
       } catch {

@@ -63,6 +63,71 @@ import Testing
     #expect(try attached.process.end() == 0)
   }
 
+  /// A result that does not fit into the answer to a batch is an error of its own: the answer never takes more memory than one that is too long.
+  @Test func resultsThatDoNotFit() throws {
+    let attached = try AttachedProcess("worker")
+    let lane = try attached.lane()
+    let size = 9_000_000
+    try lane.send(
+      frame: request("alloc") { writer in
+        writer.listHeader(2)
+        writer.listHeader(1)
+        writer.tupleHeader(2)
+        writer.atom("ptr")
+        writer.integer(Int64(size))
+        writer.emptyList()
+        writer.listHeader(1)
+        writer.integer(7)
+        writer.emptyList()
+        writer.emptyList()
+      })
+    #expect(try lane.receive() != nil)
+    try lane.send(
+      frame: request("batch") { writer in
+        writer.listHeader(1)
+        writer.listHeader(3)
+        for (function, argument) in [("buf", Int64(7)), ("buf", 7), ("errno_id", 13)] {
+          writer.tupleHeader(3)
+          writer.atom(function)
+          writer.listHeader(1)
+          writer.integer(argument)
+          writer.emptyList()
+          writer.emptyList()
+        }
+        writer.emptyList()
+        writer.emptyList()
+      })
+    let expected = answer { writer in
+      writer.tupleHeader(2)
+      writer.atom("ok")
+      writer.listHeader(3)
+      let results: [(inout TermWriter) -> Void] = [
+        { writer in
+          writer.atom("ok")
+          [UInt8](repeating: 0, count: size).withUnsafeBytes { writer.binary($0) }
+        },
+        { writer in
+          writer.atom("error")
+          writer.atom("emsgsize")
+        },
+        { writer in
+          writer.atom("ok")
+          writer.atom("eacces")
+        },
+      ]
+      for result in results {
+        writer.tupleHeader(2)
+        writer.integer(0)
+        writer.tupleHeader(2)
+        result(&writer)
+      }
+      writer.emptyList()
+    }
+    let received = try lane.receive()
+    #expect(received?.count == expected.count && received == expected)
+    #expect(try attached.process.end() == 0)
+  }
+
   /// An answer that nobody reads keeps nobody else waiting.
   @Test func unreadAnswer() throws {
     let attached = try AttachedProcess("worker")

@@ -16,6 +16,24 @@ import Testing
     #expect(!isOpen(number))
   }
 
+  #if os(Linux)
+    /// A registration is made under a number of its own, which another descriptor may have where very many are open.
+    @Test func numbersThatAreTaken() throws {
+      let taken: CInt = 512 + 2 * 40
+      let null = try Files.open("/dev/null", flags: O_RDWR)
+      #expect(dup2(null.number, taken) == taken)
+      defer { close(taken) }
+      var readiness = Readiness()
+      let socket = try Sockets.socket(family: AF_UNIX, type: Sockets.datagram, protocol: 0)
+      let number = socket.number
+      #expect(throws: Errno(rawValue: EMFILE)) {
+        try readiness.add(number, of: 40, writing: false, event: [1], peer: getpid())
+      }
+      #expect(isOpen(taken))
+      try readiness.add(number, of: 41, writing: false, event: [1], peer: getpid())
+    }
+  #endif
+
   @Test func releaseGivesAway() throws {
     let number = try Files.open("/dev/null", flags: O_RDWR).release()
     #expect(isOpen(number))

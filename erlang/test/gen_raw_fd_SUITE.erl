@@ -10,7 +10,7 @@
 -define(IFF_NO_PI, 16#1000).
 
 all() ->
-    [udp_boundaries, udp_unconnected, udp_error_passes, filter_throws_away, last_ones_come, dropped_is_counted, tap_both_ways, tun_removed, icmp, netlink, closed_descriptor, opened_again, no_messages, idle].
+    [udp_boundaries, udp_unconnected, udp_error_passes, connection_ends, no_connection, filter_throws_away, last_ones_come, dropped_is_counted, tap_both_ways, tun_removed, icmp, netlink, closed_descriptor, opened_again, no_messages, idle].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -72,6 +72,49 @@ udp_error_passes(_Config) ->
     ?assertEqual([<<"yes">>], raw_test:collect(Socket, 1)),
     ok = gen_raw:close(Socket),
     lists:foreach(fun procket:close/1, [A, Again]).
+
+%% The other end of a connection with messages is closed: an empty message is one, and the end comes once.
+connection_ends(_Config) ->
+    {A, B} = seqpacket(),
+    {ok, Socket} = gen_raw:open({fd, B}, [{active, true}]),
+    Messages = [<<"one">>, <<>>, <<"two">>],
+    [ok = procket:sendto(A, Message) || Message <- Messages],
+    ?assertEqual(Messages, raw_test:collect(Socket, 3)),
+    [ok = procket:sendto(A, Message) || Message <- Messages],
+    ok = procket:close(A),
+    ?assertEqual(Messages, raw_test:collect(Socket, 3)),
+    receive {raw_error, Socket, Reason} -> ?assertEqual(enodata, Reason) after 5000 -> error(no_error) end,
+    receive {raw_closed, Socket} -> ok after 5000 -> error(not_closed) end,
+    receive {raw, Socket, _} = More -> error(More) after 0 -> ok end,
+    ok = procket:close(B).
+
+%% Nothing can come from the beginning: with a filter too, for which what waits is thrown away.
+no_connection(_Config) ->
+    Filter = [bpf:stmt(?BPF_RET + ?BPF_K, 16#ffff)],
+    {A, B} = seqpacket(),
+    ok = procket:close(A),
+    {ok, Alone} = procket:socket(local, seqpacket, 0),
+    [
+        begin
+            {ok, Socket} = gen_raw:open({fd, FD}, [{active, true} | Options]),
+            receive {raw_error, Socket, Reason} -> ok after 5000 -> error(no_error) end,
+            receive {raw_closed, Socket} -> ok after 5000 -> error(not_closed) end
+        end
+     || {FD, Reason} <- [{B, enodata}, {Alone, enotconn}], Options <- [[], [{filter, Filter}]]
+    ],
+    lists:foreach(fun procket:close/1, [B, Alone]).
+
+seqpacket() ->
+    {ok, Listener} = procket:socket(local, seqpacket, 0),
+    %% An abstract name of the kernel's choice.
+    ok = procket:bind(Listener, <<1:16/native>>),
+    {ok, Name} = procket:getsockname(Listener, <<0:64>>),
+    ok = procket:listen(Listener, 1),
+    {ok, A} = procket:socket(local, seqpacket, 0),
+    ok = procket:connect(A, Name),
+    {ok, B} = procket:accept(Listener),
+    ok = procket:close(Listener),
+    {A, B}.
 
 %% What waits from before the filter is not delivered.
 filter_throws_away(_Config) ->

@@ -23,6 +23,9 @@ import SystemCalls
     /// How long the last packets of an interface that was removed may take, in milliseconds.
     private static let ending: CInt = 50
 
+    /// Errors of a socket that the next read has too: its end, none that it is connected to, one that listens.
+    private static let lasting: Set<CInt> = [EBADF, ENODATA, ENOTCONN, EINVAL, EOPNOTSUPP]
+
     var context: Context
     var source: CaptureSource?
     /// The interface that packets are captured on; 0 for all.
@@ -165,9 +168,9 @@ import SystemCalls
       if let error = Sockets.takeError(number) { fail(error) }
     }
 
-    /// An error of a socket passes; one of a device does not.
+    /// An error of a socket passes, but for those that say what it is; one of a device does not.
     private mutating func fail(_ error: Errno) {
-      if source?.isSocket ?? false, error.rawValue != EBADF {
+      if source?.isSocket ?? false, !Self.lasting.contains(error.rawValue) {
         notices.append(("failed", error.name))
       } else {
         end(error)

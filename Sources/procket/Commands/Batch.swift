@@ -45,6 +45,11 @@ extension Commands {
         context.answer.fail(.code(EMFILE), function: one.function)
         inner.outgoing.removeAll()
       }
+      // What does not fit costs its own result, and no more memory than one of these.
+      if context.answer.isTooLong {
+        context.answer.fail(.code(EMSGSIZE), function: one.function)
+        inner.outgoing.removeAll()
+      }
       context.answer.endResult(part, descriptors: inner.outgoing.count)
       call.outgoing.append(inner.outgoing.takeAll())
     }

@@ -3,8 +3,8 @@ import SystemCalls
 
 @testable import Privilege
 
-/// What libFuzzer's inputs are given to.
-enum Fuzz {
+/// The decoder, the policy and what is checked of a request.
+enum Parsers {
   /// The first byte of an input says what the rest is.
   static func input(_ input: UnsafeRawBufferPointer) {
     guard let first = input.first else { return }
