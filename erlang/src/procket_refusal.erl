@@ -90,15 +90,21 @@ printable(Said) ->
     << <<(case C of _ when C >= 32, C =< 126 -> C; _ -> $? end)>> || <<C>> <= binary:part(Said, 0, min(?LONGEST, byte_size(Said))) >>.
 
 %% Logs why an opener refused, once for each reason.
--spec log(refusal(), open | dev, Request :: tuple()) -> ok.
+-spec log(refusal(), open | dev | capture, Request :: tuple()) -> ok.
 log({Command, Posix, Why}, Function, Request) ->
     case count({Command, Why}, 3) of
         1 -> procket_log:request_refused(Command, what(Function, Request), Posix, Why);
         _ -> ok
     end.
 
+what(open, {Family, Type, Protocol, _Address, 0, _Interface, _Namespace, _Backlog}) ->
+    io_lib:format("a socket (family ~b, type ~b, protocol ~b)", [Family, Type, Protocol]);
 what(open, {Family, Type, Protocol, _Address, Port, _Interface, _Namespace, _Backlog}) ->
     io_lib:format("port ~b (family ~b, type ~b, protocol ~b)", [Port, Family, Type, Protocol]);
+what(capture, {_Type, <<>>, _Namespace, _Filter}) ->
+    "a capture of all interfaces";
+what(capture, {_Type, Interface, _Namespace, _Filter}) ->
+    ["a capture of ", Interface];
 what(dev, {Name, _Namespace}) ->
     ["device ", Name].
 

@@ -74,7 +74,7 @@ warnings_of_interfaces(_Config) ->
         File = "/etc/procket/policy.conf",
         {0, Output} = procket_machine:run(Machine, [Lib ++ "/priv/procket", "--check-policy", File]),
         [?assertMatch({match, _}, re:run(Output, ["^", File, ": ", Line], [multiline]), Output) || Line <- [
-            "3 rules$", "warning: line 1: line 3 allows sockets that are on no interface", "warning: line 2: the filter of a packet socket on eth0 is locked"
+            "3 rules$", "line 1: warning: line 3 allows sockets that are on no interface", "line 2: warning: the filter of a packet socket on eth0 is locked"
         ]]
     end).
 
