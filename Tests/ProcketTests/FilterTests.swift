@@ -13,7 +13,7 @@
       ("opener", "memory", "ok"), ("opener", "open", "enoent"), ("opener", "setns-network", "ebadf"),
       ("worker", "memory", "ok"), ("worker", "accept4", "ebadf"), ("worker", "ioctl", "ebadf"),
       ("worker", "setns", "ebadf"),
-      ("opener", "device", "ok"), ("opener", "flags", "ok"), ("worker", "flags", "ok"), 
+      ("opener", "device", "ok"), ("opener", "flags", "ok"), ("worker", "flags", "ok"),
       ("worker", "open", "enosys"), ("worker", "open-write", "enosys"), ("worker", "memory-file", "enosys"),
       ("opener", "memory-file", "enosys"), ("capture", "memory-file", "enosys"),
       ("opener", "open-write", "enosys"), ("opener", "create", "enosys"), ("opener", "owner", "enosys"),

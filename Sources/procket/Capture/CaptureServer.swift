@@ -40,6 +40,7 @@ import SystemCalls
     private var pipe = Pipe(output, capacity: pipeSize)
     /// A packet that found no room, and what is to be said behind it.
     private var held: CapturedPacket?
+    private static let mostNotices = 64
     private var notices: [(name: String, reason: String)] = []
     /// More packets are let gather, until this time.
     private var isGathering = false
@@ -166,7 +167,8 @@ import SystemCalls
     /// An error of a socket passes; one of a device does not.
     private mutating func fail(_ error: Errno) {
       if source?.isSocket ?? false, error.rawValue != EBADF {
-        notices.append(("failed", error.name))
+        // Of errors that nobody can be told, more of them say nothing new.
+        if notices.count < Self.mostNotices { notices.append(("failed", error.name)) }
       } else {
         end(error)
       }
