@@ -329,7 +329,8 @@ hostile_libraries(_Config) ->
         end,
         [
             begin
-                ?assertMatch({_, Loaded} when Loaded =:= (Variable =/= "A=1"), Run(Variable, [Priv ++ "/procket", "--version"]), Variable),
+                %% A library that was loaded in the place of a real one has not what is needed of it: then the program does not start.
+                ?assertEqual(Variable =:= "A=1", {0, false} =:= Run(Variable, [Priv ++ "/procket", "--version"]), Variable),
                 %% The programs that start it are not the user's victims.
                 Assigned = "A=1; " ++ Variable ++ " exec ",
                 ?assertEqual({0, false}, Run("A=1", ["sh", "-c", Assigned ++ Setuid ++ " opener </dev/null"]), Variable),
