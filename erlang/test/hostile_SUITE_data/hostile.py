@@ -820,6 +820,33 @@ def worker_memory():
     as_user(attack)
 
 
+def capture_memory():
+    """A datagram socket that takes no more, and messages without end for it."""
+    def attack():
+        capture = Flooded("capture")
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        capture.channel.sendmsg([b"\0\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [its.fileno()]))])
+        check(atom("ok") in capture.ask("descriptor"))
+        check(atom("ok") in capture.ask("start", *[integer(n) for n in (0, 65535, 0, 65536, 0, 0)], binary(b""), integer(1 << 20)))
+        check(error_of("e2big") in capture.flood("send", many(LONGEST // 5, binary(b""))))
+        message = list_(*[binary(bytes(1000))] * 50)
+        for number in range(1000, 2000):
+            capture.send(frame(request("send", message, number=number)))
+            if number % 20 == 0:
+                refused = any(atom("enobufs") in answer for answer in capture.settle())
+                if refused:
+                    break
+        check(refused, "waits without end")
+        for number in range(3000, 3100):
+            for index in range(10):
+                capture.send(frame(request("part", integer(60000 * index), integer(16 << 20), binary(bytes(60000)), number=number)))
+            capture.settle()
+        check(capture.peak() < 64, capture.peak())
+        print(capture.peak())
+        check(capture.end() == 0)
+    as_user(attack)
+
+
 def other_commands():
     def attack():
         opener = Opener()
