@@ -7,6 +7,7 @@ import SystemCalls
       let id: [UInt8]
       let messages: [[UInt8]]
       var done: Int
+      let size: Int
     }
 
     /// A request that was sent, or failed after `sent` of its messages.
@@ -16,7 +17,12 @@ import SystemCalls
       public let error: Errno?
     }
 
+    /// The most that waits, in bytes, and what is counted for a message beside its own.
+    private static let most = 16 << 20
+    private static let overhead = 64
+
     private var waiting: [Waiting] = []
+    private var waitingSize = 0
     /// A request that failed: what follows under the same name is not sent.
     private var failed: [UInt8] = []
     /// How many messages were sent in all.
@@ -27,7 +33,7 @@ import SystemCalls
     /// Whether there are messages that could not be sent yet.
     public var isWaiting: Bool { !waiting.isEmpty }
 
-    /// Sends; nil where it has to wait, and ``resume(to:isSocket:)`` tells later. `ECANCELED`: an earlier request of this name failed.
+    /// Sends; `ENOBUFS` where too much waits already; nil where it has to wait, and ``resume(to:isSocket:)`` tells later. `ECANCELED`: an earlier request of this name failed.
     public mutating func send(
       _ messages: [UnsafeRawBufferPointer], id: UnsafeRawBufferPointer, to fd: CInt, isSocket: Bool
     ) -> (sent: Int, error: Errno?)? {
@@ -43,7 +49,13 @@ import SystemCalls
         }
         count = sent
       }
-      waiting.append(Waiting(id: [UInt8](id), messages: messages.map { [UInt8]($0) }, done: count))
+      let size = messages.reduce(id.count) { $0 + $1.count + Self.overhead }
+      guard size <= Self.most - waitingSize else {
+        failed = [UInt8](id)
+        return (count, Errno(rawValue: ENOBUFS))
+      }
+      waitingSize += size
+      waiting.append(Waiting(id: [UInt8](id), messages: messages.map { [UInt8]($0) }, done: count, size: size))
       return nil
     }
 
@@ -53,7 +65,7 @@ import SystemCalls
       while var first = waiting.first {
         if first.id == failed {
           done.append(Done(id: first.id, sent: 0, error: Errno(rawValue: ECANCELED)))
-          waiting.removeFirst()
+          removeFirst()
           continue
         }
         while first.done < first.messages.count {
@@ -72,9 +84,11 @@ import SystemCalls
           break
         }
         if first.done == first.messages.count { done.append(Done(id: first.id, sent: first.done, error: nil)) }
-        waiting.removeFirst()
+        removeFirst()
       }
       return done
     }
+
+    private mutating func removeFirst() { waitingSize -= waiting.removeFirst().size }
   }
 #endif

@@ -55,34 +55,32 @@ public enum Role: String, CaseIterable, Sendable {
     private static let executable: UInt32 = 4
     private static let newNetwork: UInt32 = 0x4000_0000
 
-    /// What the C library and the Swift runtime do by themselves.
+    /// What the C library and the Swift runtime do by themselves: memory, a lock, the time where the kernel's vDSO is not mapped, a
+    /// message before a trap; and that the kernel goes on with a poll(2) after a stop.
     private static let runtime: [Call] =
-      [
-        Call(SYS_mmap, argument: 2, .without(executable)), Call(SYS_mprotect, argument: 2, .without(executable)),
-      ]
+      [Call(SYS_mmap, argument: 2, .without(executable))]
       + plain([
-        SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex, SYS_getrandom, SYS_clock_gettime, SYS_gettimeofday,
-        SYS_clock_nanosleep, SYS_nanosleep, SYS_sched_yield, SYS_sched_getaffinity, SYS_rt_sigaction,
-        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall, SYS_getpid, SYS_gettid, SYS_exit,
-        SYS_exit_group,
+        SYS_brk, SYS_munmap, SYS_mremap, SYS_futex, SYS_clock_gettime, SYS_write, SYS_restart_syscall, SYS_exit_group,
       ])
 
     /// Requests and answers.
     private static let streams: [Call] =
       plain([
-        SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_close, SYS_ppoll, SYS_fstat, SYS_newfstatat, SYS_bind,
-        SYS_setsockopt,
-        SYS_getsockopt, SYS_getsockname, SYS_sendmsg, SYS_sendto,
-      ]) + older
+        SYS_read, SYS_writev, SYS_close, SYS_bind, SYS_setsockopt, SYS_getsockopt, SYS_getsockname,
+      ]) + polling
 
-    /// Sockets and files of its own.
+    /// Sockets of its own, and the lane.
     private static let sockets: [Call] = plain([
-      SYS_fstatfs, SYS_socket, SYS_socketpair, SYS_connect, SYS_listen,
+      SYS_fstatfs, SYS_socket, SYS_socketpair, SYS_connect, SYS_listen, SYS_sendmsg, SYS_sendto, SYS_getpid,
+      SYS_sched_yield, SYS_sched_getaffinity,
     ])
 
+    /// What a file is. Which of these fstat(3) makes is the C library's.
+    private static let status: [Call] = plain([SYS_fstat, SYS_newfstatat])
+
     /// The commands of fcntl(2) that are used: none that sends signals or locks.
-    private static func controls(_ others: [CInt] = []) -> Call {
-      Call(SYS_fcntl, argument: 1, .oneOf(([F_GETFD, F_SETFD, F_GETFL, F_SETFL] + others).map { UInt32($0) }))
+    private static func controls(_ commands: [CInt]) -> Call {
+      Call(SYS_fcntl, argument: 1, .oneOf(commands.map { UInt32($0) }))
     }
 
     /// `O_ACCMODE`, `O_CREAT`, `O_TRUNC` and `O_TMPFILE` without `O_DIRECTORY`.
@@ -96,36 +94,36 @@ public enum Role: String, CaseIterable, Sendable {
           SYS_ioctl, argument: 1,
           .oneOf([SIOCGIFINDEX, SIOCGIFNAME, CInt(procket_socket_namespace)].map { UInt32($0) })),
         // Devices are opened with openat2(2), whose flags are behind a pointer.
-        Call(SYS_openat, argument: 2, .without(writing)), controls(),
-      ] + plain([SYS_openat2, SYS_capget, SYS_capset, SYS_getuid, SYS_geteuid])
+        Call(SYS_openat, argument: 2, .without(writing)), controls([F_GETFL, F_SETFL]),
+      ] + plain([SYS_openat2, SYS_capset]) + status
 
-    /// A worker makes any call on descriptors for its caller.
+    /// A worker makes any call on descriptors for its caller. It opens no file: proc(5) has the memory of processes in some, its own
+    /// and the BEAM's.
     private static let descriptors: [Call] =
-      [controls([F_DUPFD_CLOEXEC])]
+      [controls([F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC])]
       + plain([
-        SYS_openat, SYS_accept4, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendmmsg,
-        SYS_ioctl, SYS_setns, SYS_dup3, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_readlinkat,
-        SYS_prlimit64, SYS_kcmp, SYS_chdir,
-      ]) + olderDescriptors
+        SYS_accept4, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendmmsg, SYS_ioctl, SYS_setns, SYS_dup3,
+        SYS_epoll_create1, SYS_epoll_ctl, SYS_prlimit64, SYS_kcmp, SYS_chdir,
+      ]) + watching
 
     /// Packets of one descriptor, and what its interface is.
     private static let capturing: [Call] =
       [
         // Batches, to stdout alone.
-        Call(SYS_vmsplice, .oneOf([1])), controls([CInt(procket_set_pipe_size), CInt(procket_get_pipe_size)]),
-        // What an interface is.
+        Call(SYS_vmsplice, .oneOf([1])), controls([F_SETFD, F_GETFL, F_SETFL]),
+        // What an interface is, and whether all batches were read.
         Call(
           SYS_ioctl, argument: 1,
-          .oneOf([SIOCGIFINDEX, SIOCGIFNAME, SIOCGIFMTU, SIOCGIFHWADDR].map { UInt32($0) })),
-      ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg])
+          .oneOf([SIOCGIFINDEX, SIOCGIFNAME, SIOCGIFMTU, SIOCGIFHWADDR, CInt(FIONREAD)].map { UInt32($0) })),
+      ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg]) + status
 
-    // Calls that aarch64 never had.
+    // aarch64 never had the older ones.
     #if arch(x86_64)
-      private static let older = plain([SYS_poll])
-      private static let olderDescriptors = plain([SYS_epoll_wait, SYS_readlink, SYS_dup2])
+      private static let polling = plain([SYS_poll])
+      private static let watching = plain([SYS_epoll_wait, SYS_readlink])
     #else
-      private static let older: [Call] = []
-      private static let olderDescriptors: [Call] = []
+      private static let polling = plain([SYS_ppoll])
+      private static let watching = plain([SYS_epoll_pwait, SYS_readlinkat])
     #endif
 
     private static func plain(_ numbers: [CInt]) -> [Call] { numbers.map { Call($0) } }

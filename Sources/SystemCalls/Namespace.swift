@@ -30,8 +30,13 @@ import CSystem
 
     /// Enters a namespace. The corresponding C function is `setns`.
     public static func enter(_ namespace: borrowing Descriptor, type: CInt) throws(Errno) {
-      let number = namespace.number
-      try valueOrErrno { procket_setns(number, type) }
+      try enter(namespace.number, type: type)
+    }
+
+    /// The same with a descriptor of others'; `einval` where it is of another file.
+    public static func enter(_ fd: CInt, type: CInt) throws(Errno) {
+      guard procket_is_namespace(fd) != 0 else { throw Errno(rawValue: EINVAL) }
+      try valueOrErrno { procket_setns(fd, type) }
     }
   }
 #endif

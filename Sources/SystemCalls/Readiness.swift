@@ -18,6 +18,9 @@ import CSystem
 
     /// The first of the numbers under which registrations are made: above those of other descriptors here.
     private static let base: CInt = 512
+    /// The most that is kept of waits, in bytes, and what is counted for one beside its event.
+    private static let most = 16 << 20
+    private static let overhead = 256
 
     /// `EPOLLONESHOT`
     private static let oneShot: UInt32 = 1 << 30
@@ -29,13 +32,14 @@ import CSystem
     private var tokens: [[UInt8]: UInt64] = [:]
     private var current: [CInt: UInt64] = [:]
     private var last: UInt64 = 0
+    private var kept = 0
 
     public init() {}
 
     /// The descriptor that is readable when one of those watched is ready; -1 while nothing is watched.
     public var number: CInt { watches.isEmpty ? -1 : epoll.number }
 
-    /// Watches a descriptor for one event. `copy` is a copy of the descriptor `fd` of the process `peer`.
+    /// Watches a descriptor for one event; `ENOMEM` where there are too many. `copy` is a copy of the descriptor `fd` of the process `peer`.
     public mutating func add(_ copy: CInt, of fd: CInt, writing: Bool, event: [UInt8], peer: pid_t) throws(Errno) {
       if epoll.number < 0 {
         raiseLimit()
@@ -44,12 +48,14 @@ import CSystem
       let key = try registered(copy, fd, writing)
       // A request may come twice, by different streams.
       remove(event: event)
+      guard event.count <= Self.most - kept - Self.overhead else { throw Errno(rawValue: ENOMEM) }
       let token = try register(key.number, writing)
       let watch = Watch(event: event, fd: fd, writing: writing, target: Self.target(of: copy, in: "self"))
       // Where it cannot be told whether the descriptor is still the same, nobody is left to wait for what may be closed.
       if watch.target == nil, try !isWatched(watch, of: peer) { throw Errno(rawValue: EBADF) }
       watches[token, default: []].append(watch)
       tokens[event] = token
+      kept += event.count + Self.overhead
     }
 
     /// Registers a file under its number; the token. A file that is registered already keeps its token: a request that comes late, of
@@ -76,6 +82,7 @@ import CSystem
     /// Waits no longer. The registration stays, and nobody is told when it comes.
     public mutating func remove(event: [UInt8]) {
       guard let token = tokens.removeValue(forKey: event), var others = watches[token] else { return }
+      kept -= event.count + Self.overhead
       others.removeAll { $0.event == event }
       watches[token] = others.isEmpty ? nil : others
     }
@@ -86,15 +93,32 @@ import CSystem
       if epoll < 0 { return [] }
       var events = [epoll_event](repeating: epoll_event(), count: 64)
       let count = try valueOrErrno { epoll_wait(epoll, &events, CInt(events.count), 0) }
-      let ready = events.prefix(Int(count)).flatMap { watches[$0.data.u64] ?? [] }.map(\.event)
-      for event in ready { remove(event: event) }
-      return ready
+      return events.prefix(Int(count)).flatMap { take($0.data.u64, leaving: []) }
+    }
+
+    /// Removes the waits of a registration but for those that are left; the events of the removed ones. Many may wait for one file.
+    private mutating func take(_ token: UInt64, leaving left: [Watch]) -> [[UInt8]] {
+      let all = watches[token] ?? []
+      watches[token] = left.isEmpty ? nil : left
+      for watch in all {
+        tokens[watch.event] = nil
+        kept -= watch.event.count + Self.overhead
+      }
+      for watch in left {
+        tokens[watch.event] = token
+        kept += watch.event.count + Self.overhead
+      }
+      let stay = Set(left.map(\.event))
+      return all.map(\.event).filter { !stay.contains($0) }
     }
 
     /// The events of descriptors that the process `peer` has closed, or that have become others; each is removed.
     public mutating func takeClosed(peer: pid_t) -> [[UInt8]] {
-      let closed = watches.values.joined().filter { !isSame($0, of: peer) }.map(\.event)
-      for event in closed { remove(event: event) }
+      var closed: [[UInt8]] = []
+      for (token, all) in watches {
+        let left = all.filter { isSame($0, of: peer) }
+        if left.count < all.count { closed += take(token, leaving: left) }
+      }
       return closed
     }
 

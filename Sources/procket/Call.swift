@@ -108,12 +108,19 @@ struct Call: ~Copyable {
 
   var isAtom: Bool { reader.isAtom }
 
-  /// The elements of a list, read by `element`; that one throws its argument's number itself.
-  mutating func list<R>(_ element: (inout Call) throws(Failure) -> R) throws(Failure) -> [R] {
+  /// The most elements of a list: an element takes more memory here than in a request.
+  static let mostElements = 1 << 16
+
+  /// The elements of a list, read by `element`; that one throws its argument's number itself. `E2BIG` where there are more than `most`.
+  mutating func list<R>(
+    most: Int = mostElements, _ element: (inout Call) throws(Failure) -> R
+  ) throws(Failure) -> [R] {
     let asString = reader.isString
     let length = try argument { (reader) throws(TermReader.Failure) in try reader.listHeader() }
     let outer = position
+    guard length <= most else { throw .code(E2BIG) }
     var elements: [R] = []
+    elements.reserveCapacity(length)
     for _ in 0..<length {
       position = outer - 1
       elements.append(try element(&self))

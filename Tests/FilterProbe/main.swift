@@ -35,6 +35,7 @@ case "code": mmap(nil, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | 0x20, -1, 0)
 case "memory": mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | 0x20, -1, 0)
 case "open": _ = procket_open("/nonexistent/file", O_RDONLY)
 case "open-write": _ = procket_open("/dev/null", O_RDWR)
+case "memory-file": _ = procket_open("/proc/self/mem", O_RDWR)
 case "create": _ = procket_open("/tmp/procket-filter-probe", O_WRONLY | O_CREAT)
 case "landlock": break
 case "device": beneath("/dev", "null")

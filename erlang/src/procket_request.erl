@@ -244,7 +244,16 @@ setns(Path) ->
 
 -spec setns(file:filename(), integer()) -> request().
 setns(Path, NsType) when (is_list(Path) orelse is_binary(Path)), ?is_int32(NsType) ->
-    within({setns, [unicode:characters_to_binary(Path), NsType], [], result}).
+    case procket_fd:open(unicode:characters_to_binary(Path)) of
+        %% The file is closed with the answer, or with the process that calls.
+        {ok, File, FD} -> {setns, [NsType], [FD], fun(Result, []) -> ok = file:close(File), Result end};
+        {error, badarg} -> procket_error:badarg({path, Path});
+        %% In a batch the other calls are made all the same.
+        {error, Reason} -> {setns, [NsType], [], fun
+            ({error, {nofd, setns}}, []) -> {error, Reason};
+            ({error, _} = Error, []) -> Error
+        end}
+    end.
 
 %% Several calls in one exchange.
 -spec batch([{atom(), [term()]}]) -> request().

@@ -8,7 +8,7 @@ all() ->
         closed_stdio, inherited_descriptors, environment, forged_sudo, unreadable_directory, socket_of_another, socket_race,
         device_race, random_frames, huge_terms, other_commands, lane, stopped_reader, caller_ends, little_room, not_to_be_looked_into,
         policy_saved, prefixes, secret_of_another_length, one_meaning, other_file_system,
-        on_interface_holds, nobody_reads_what_is_printed, no_descriptor_for_the_log
+        on_interface_holds, nobody_reads_what_is_printed, no_descriptor_for_the_log, worker_memory, capture_memory
     ].
 
 suite() ->
@@ -45,6 +45,8 @@ on_interface_holds(Config) -> holds(?FUNCTION_NAME, Config).
 nobody_reads_what_is_printed(Config) -> holds(?FUNCTION_NAME, Config).
 no_descriptor_for_the_log(Config) -> holds(?FUNCTION_NAME, Config).
 other_file_system(Config) -> holds(?FUNCTION_NAME, Config).
+capture_memory(Config) -> holds(?FUNCTION_NAME, Config).
+worker_memory(Config) -> holds(?FUNCTION_NAME, Config).
 prefixes(Config) -> holds(?FUNCTION_NAME, Config).
 secret_of_another_length(Config) -> holds(?FUNCTION_NAME, Config).
 

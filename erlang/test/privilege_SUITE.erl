@@ -9,7 +9,7 @@ all() ->
         refused_without_rights, setuid_opener, setuid_opener_of_another_group, sudo_opener, sudo_without_a_rule,
         capable_opener, capability_for_devices, capable_beam, privileged_beam, root_beam_under_sudo, beam_with_ambient_capabilities,
         setgid_gives_nothing, setuid_process, sudo_process, capable_process, root_process, worker_of_a_setuid_file,
-        worker_of_a_capable_file, worker_of_an_ordinary_file, rights_that_no_line_needs, policy_that_needs_more, capture, capture_of_a_beam_with_ambient_capabilities, libraries, demo
+        worker_of_a_capable_file, worker_of_an_ordinary_file, rights_that_no_line_needs, policy_that_needs_more, capture, capture_of_a_beam_with_ambient_capabilities, libraries, hostile_libraries, demo
     ].
 
 suite() ->
@@ -23,6 +23,8 @@ end_per_suite(_Config) ->
 
 init_per_testcase(Case, Config) when Case =:= sudo_opener; Case =:= sudo_without_a_rule; Case =:= sudo_process ->
     procket_test:need("sudo", Config);
+init_per_testcase(hostile_libraries, Config) ->
+    procket_machine:need(Config, ["sudo", "cc"]);
 init_per_testcase(Case, Config) when
     Case =:= capable_opener; Case =:= capability_for_devices; Case =:= capable_beam; Case =:= capable_process; Case =:= worker_of_a_capable_file
 ->
@@ -364,6 +366,41 @@ libraries(_Config) ->
     Lines = string:lexemes(procket_test:sh_ok(["ldd ", procket:progname()]), "\n"),
     Names = [hd(string:lexemes(filename:basename(hd(string:lexemes(Line, " \t"))), ".")) || Line <- Lines],
     ?assertEqual([], Names -- ["libc", "libm", "libstdc++", "libgcc_s", "linux-vdso", "linux-gate", "ld-linux-x86-64", "ld-linux-aarch64"]).
+
+%% A library of the user's, beside the program, in its working directory or named in the environment, is loaded where the user runs the
+%% program without rights, and neither through sudo nor by a setuid file.
+hostile_libraries(_Config) ->
+    procket_machine:with(fun(#{user := User, dir := Dir, lib := Lib} = Machine) ->
+        Priv = Lib ++ "/priv",
+        Ran = Dir ++ "/home/ran",
+        ok = file:write_file(Dir ++ "/hostile.c", [
+            "#include <fcntl.h>\n__attribute__((constructor)) static void begin(void) { open(\"", Ran, "\", O_CREAT | O_WRONLY, 0666); }\n"
+        ]),
+        Linked = [Name || [Name] <- element(2, re:run(procket_test:sh_ok(["ldd ", procket:progname()]), "^\\s*(lib\\S+) =>", [global, multiline, {capture, [1], list}]))],
+        ?assert(Linked =/= []),
+        Others = ["libprocket.so", "libpcap.so", "libpcap.so.0.8", "libei.so", "liberl_interface.so", "libswiftCore.so"],
+        _ = procket_test:sh_ok(["cd ", Priv, " && cc -shared -fPIC -o hostile.so ", Dir, "/hostile.c",
+            [[" && cp hostile.so ", Name] || Name <- Linked ++ Others], " && chmod -R a+rX ."]),
+        Setuid = procket_machine:setuid(Machine),
+        procket_machine:sudoers(Machine, [User, " ALL = (root) NOPASSWD: ", Priv, "/procket opener\n"]),
+        Variables = ["LD_LIBRARY_PATH=" ++ Priv, "LD_PRELOAD=" ++ Priv ++ "/hostile.so", "LD_AUDIT=" ++ Priv ++ "/hostile.so", "A=1"],
+        Run = fun(Variable, Words) ->
+            _ = file:delete(Ran),
+            {Status, _} = procket_machine:run_as_user(Machine, ["env", "-C", Priv, Variable | Words]),
+            {Status, filelib:is_file(Ran)}
+        end,
+        [
+            begin
+                %% A library that was loaded in the place of a real one has not what is needed of it: then the program does not start.
+                ?assertEqual(Variable =:= "A=1", {0, false} =:= Run(Variable, [Priv ++ "/procket", "--version"]), Variable),
+                %% The programs that start it are not the user's victims.
+                Assigned = "A=1; " ++ Variable ++ " exec ",
+                ?assertEqual({0, false}, Run("A=1", ["sh", "-c", Assigned ++ Setuid ++ " opener </dev/null"]), Variable),
+                ?assertEqual({0, false}, Run("A=1", ["sh", "-c", Assigned ++ "sudo -n " ++ Priv ++ "/procket opener </dev/null"]), Variable)
+            end
+         || Variable <- Variables
+        ]
+    end).
 
 %% What make demo runs, beside a resolver that listens on an address of loopback, as systemd-resolved does.
 demo(_Config) ->

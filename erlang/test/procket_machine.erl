@@ -2,18 +2,22 @@
 %% user who exists only there. The real /etc and /dev stay as they are.
 -module(procket_machine).
 
--export([need/1, with/1, run/2, run_ok/2, run_as_user/2, eval/2, eval/3, start/2, await/2, beam_as_user/2, inspect/2]).
+-export([need/1, need/2, with/1, run/2, run_ok/2, run_as_user/2, eval/2, eval/3, start/2, await/2, beam_as_user/2, inspect/2]).
 -export([setuid/1, setuid/2, capable/2, root_owned/1, policy/2, sudoers/2, with_log/2]).
 
 %% For init_per_suite.
 need(Config) ->
+    need(Config, []).
+
+%% With other programs.
+need(Config, Programs) ->
     lists:foldl(
         fun
             (_, {skip, _} = Skip) -> Skip;
             (Program, _) -> procket_test:need(Program, Config)
         end,
         procket_test:need_root(Config),
-        ["setpriv", "unshare", "useradd"]
+        ["setpriv", "unshare", "useradd" | Programs]
     ).
 
 %% Calls `Fun' with a machine: `lib' is the application as its user may read it.

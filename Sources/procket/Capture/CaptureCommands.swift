@@ -10,6 +10,8 @@ import SystemCalls
     private static let patience: CInt = 1000
     /// Stdio, the channel, the source and its netlink socket, and as many again on the way.
     private static let openFiles = 16
+    /// The most messages of one request.
+    private static let mostMessages = 1 << 18
 
     /// Runs a function; false where there is nothing to answer, or not yet.
     mutating func run(_ function: String, _ call: inout Call) throws(Failure) -> Bool {
@@ -106,7 +108,7 @@ import SystemCalls
     /// `[[Message]]`: sends them in this order, up to the first that fails. After that, further requests of the same `Id` are refused.
     private mutating func send(_ call: inout Call) throws(Failure) -> Bool {
       try call.check(arity: 1, takesDescriptor: false)
-      let messages = try call.list { (call) throws(Failure) in try call.binary() }
+      let messages = try call.list(most: Self.mostMessages) { (call) throws(Failure) in try call.binary() }
       guard let number = source?.number, let isSocket = source?.isSocket else { throw .code(ENOTCONN) }
       guard let (sent, error) = injector.send(messages, id: call.id, to: number, isSocket: isSocket) else {
         return false

@@ -45,6 +45,7 @@ import SystemCalls
     private var pipe = Pipe(output, capacity: pipeSize)
     /// A packet that found no room, and what is to be said behind it.
     private var held: CapturedPacket?
+    private static let mostNotices = 64
     private var notices: [(name: String, reason: String)] = []
     /// More packets are let gather, until this time.
     private var isGathering = false
@@ -171,7 +172,8 @@ import SystemCalls
     /// An error of a socket passes, but for those that say what it is; one of a device does not.
     private mutating func fail(_ error: Errno) {
       if source?.isSocket ?? false, !Self.lasting.contains(error.rawValue) {
-        notices.append(("failed", error.name))
+        // Of errors that nobody can be told, more of them say nothing new.
+        if notices.count < Self.mostNotices { notices.append(("failed", error.name)) }
       } else {
         end(error)
       }

@@ -18,7 +18,8 @@ extension Commands {
   }
 
   /// `[[{Function, Args, [Index]}]]`: several calls, each about those of the descriptors that came along; a result for each,
-  /// `{Count, Result}`. The calls themselves may be batches, whose own may not.
+  /// `{Count, Result}`. The calls themselves may be batches, whose own may not. None is
+  /// made behind the one with which the answer is too long.
   @Sendable static func batch(_ call: inout Call, _ context: inout Context) throws(Failure) {
     guard context.batches < 2 else { throw .argument(1) }
     let all = call.descriptors
@@ -26,7 +27,7 @@ extension Commands {
       try call.tuple(3) { (call) throws(Failure) in
         let function = try call.atom()
         let arguments = try call.arguments()
-        let own = try call.list { (call) throws(Failure) in
+        let own = try call.list(most: Messages.mostDescriptors) { (call) throws(Failure) in
           let index = try call.integer(in: 0...Int.max)
           guard index < all.count else { throw .argument(1) }
           return all[index]
@@ -52,6 +53,8 @@ extension Commands {
       }
       context.answer.endResult(part, descriptors: inner.outgoing.count)
       call.outgoing.append(inner.outgoing.takeAll())
+      // It is emsgsize, and would only grow.
+      if context.answer.isTooLong { break }
     }
     context.answer.withTerm { $0.emptyList() }
     context.batches -= 1

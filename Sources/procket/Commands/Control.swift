@@ -49,15 +49,12 @@ extension Commands {
     context.answer.ok()
   }
 
-  /// `[Path, Type]`
+  /// `[Type]`: into the namespace whose file the descriptor is.
   @Sendable static func setns(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    let path = try call.string()
+    let fd = try call.fd
     let type = try call.flags()
     #if os(Linux)
-      try call.system { () throws(Errno) in
-        let namespace = try Namespace.open(path)
-        try Namespace.enter(namespace, type: type)
-      }
+      try call.system { () throws(Errno) in try Namespace.enter(fd, type: type) }
       context.answer.ok()
     #else
       throw .code(ENOTSUP)

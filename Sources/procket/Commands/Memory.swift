@@ -5,8 +5,10 @@ import SystemCalls
 /// Memory that structures point to, for ioctl(2) and setsockopt(2). It belongs to this process. The BEAM numbers the blocks, and never
 /// uses a number twice: a request that reaches a later worker than the one it was made for finds nothing.
 struct Memory: ~Copyable {
-  /// The most that is allocated in all, in bytes.
+  /// The most that is allocated in all, in bytes, and what is counted for a block beside its size: for the table of blocks, and for the
+  /// allocator.
   private static let most = 64 << 20
+  private static let overhead = 256
   /// The most numbers in ``cancelled``.
   private static let mostCancelled = 1 << 12
 
@@ -23,17 +25,19 @@ struct Memory: ~Copyable {
 
   /// Allocates zeroes. Nil if that is too much in all, or the number is in use or was freed already.
   mutating func allocate(_ size: Int, as handle: Int) -> UnsafeMutableRawBufferPointer? {
-    guard size <= Self.most - total, blocks[handle] == nil, cancelled.remove(handle) == nil else { return nil }
+    guard size <= Self.most - total - Self.overhead, blocks[handle] == nil, cancelled.remove(handle) == nil else {
+      return nil
+    }
     let block = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
     block.initializeMemory(as: UInt8.self, repeating: 0)
     blocks[handle] = block
-    total += size
+    total += size + Self.overhead
     return block
   }
 
   mutating func free(_ handle: Int) {
     guard let block = blocks.removeValue(forKey: handle) else { return cancel(handle) }
-    total -= block.count
+    total -= block.count + Self.overhead
     block.deallocate()
   }
 
@@ -73,6 +77,7 @@ extension Commands {
   @Sendable static func buf(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let handle = try call.integer(in: 1...Int.max)
     guard let block = context.memory[handle] else { throw .code(ENOMEM) }
+    guard block.count < Parts.longestTerm else { throw .code(EMSGSIZE) }
     context.answer.ok(UnsafeRawBufferPointer(block))
   }
 

@@ -59,7 +59,7 @@ enum Commands {
     Command("ioctl", 2, fd: true, ioctl),
     Command("duplicate", 0, fd: true, duplicate),
     Command("set_sock_nonblock", 0, fd: true, setSockNonblock),
-    Command("setns", 2, setns),
+    Command("setns", 1, fd: true, setns),
     Command("alloc", 2, alloc),
     Command("buf", 1, buf),
     Command("memcpy", 2, memcpy),

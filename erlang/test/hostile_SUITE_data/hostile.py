@@ -111,6 +111,7 @@ def as_user(body):
 
 class Opener:
     """An opener, started and spoken to."""
+    role = "opener"
 
     def __init__(self, **options):
         self.directory = HOME + "/run%d" % random.randrange(1 << 30)
@@ -123,7 +124,7 @@ class Opener:
         self.process = self.start(**options)
 
     def start(self, **options):
-        return subprocess.Popen([OPENER, "opener"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+        return subprocess.Popen([OPENER, self.role], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
 
     def send(self, data):
         self.process.stdin.write(data)
@@ -672,6 +673,179 @@ def huge_terms():
             check(one.peak() < 64, one.peak())
         check(other.end() == 0)
         opener.end()
+    as_user(attack)
+
+
+class Flooded(Opener):
+    """A worker or a capture that gets more than any caller of the API sends."""
+
+    def __init__(self, role):
+        self.role = role
+        super().__init__()
+        self.number = 0
+        self.attach()
+
+    def long(self, request_, number, fds=()):
+        """Frames of a request in parts, the first over the channel where descriptors go along."""
+        data = b"\x83" + request_
+        for offset in range(0, len(data), 60000):
+            part = frame(request("part", integer(offset), integer(len(data)), binary(data[offset:offset + 60000]), number=number))
+            if fds:
+                self.channel.sendmsg([part], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+                self.settle()
+                fds = ()
+            else:
+                self.send(part)
+
+    def settle(self):
+        """Until all that was sent is answered; what came, but for the mark."""
+        self.number += 1
+        self.send(frame(request("counters", number=self.number)))
+        answers = []
+        while True:
+            answer = self.receive(60)
+            check(answer is not None, "ended", self.number)
+            if answer.startswith(b"h\x02" + integer(self.number)):
+                return answers
+            answers.append(answer)
+
+    def flood(self, function, *arguments, fds=()):
+        """Sends a request that may have 16 MiB; the start of its answer."""
+        self.number += 1
+        number = self.number
+        sender = threading.Thread(target=self.long, args=(request(function, *arguments, number=number), number, fds))
+        if fds:
+            # The first part is settled with in between.
+            sender.run()
+        else:
+            sender.start()
+        found = []
+        while not found:
+            answer = self.receive(60)
+            check(answer is not None, "ended", function)
+            if answer[2:].startswith(integer(number)):
+                found.append(answer[7:60])
+        if not fds:
+            sender.join()
+        self.settle()
+        self.peaks[function] = max(self.peaks.get(function, 0), self.peak())
+        return found[0]
+
+    peaks = {}
+
+
+def many(count, element):
+    return b"l" + struct.pack(">I", count) + element * count + b"j"
+
+
+LONGEST = (1 << 24) - 200
+
+
+def error_of(name):
+    return tuple_(atom("error"), atom(name))
+
+
+def worker_memory():
+    """Below 64 MiB without what alloc asks for, and below 192 MiB after all that can be asked for; a request for more has an answer."""
+    def attack():
+        # PR_SET_DUMPABLE: a worker looks whether what is waited for is still open here.
+        check(ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0)
+        worker = Flooded("worker")
+        empty = binary(b"")
+        call = tuple_(atom("x"), b"j", b"j")
+        for function, arguments in [
+                ("alloc", [many(LONGEST // len(empty), empty), b"j"]),
+                ("alloc", [many(LONGEST // 14, tuple_(atom("ptr"), b"a\x00")), b"j"]),
+                ("free", [many(LONGEST // 2, b"a\x01")]),
+                ("batch", [many(LONGEST // len(call), call)]),
+                ("batch", [list_(tuple_(atom("x"), b"j", many(LONGEST // 2, b"a\x00")))]),
+                ("batch", [list_(tuple_(atom("batch"), list_(many(LONGEST // len(call), call)), b"j"))])]:
+            answer = worker.flood(function, *arguments)
+            check(error_of("e2big") in answer, function, answer)
+            check(worker.peak() < 64, function, worker.peak())
+        # Short requests, long answers.
+        calls = many(60000, tuple_(atom("constants"), list_(atom("socket_optname")), b"j"))
+        answer = worker.flood("batch", calls)
+        check(error_of("emsgsize") in answer, answer)
+        check(worker.peak() < 64, "answers", worker.peak())
+        nested = tuple_(atom("batch"), list_(many(1000, tuple_(atom("constants"), list_(atom("socket_optname")), b"j"))), b"j")
+        check(error_of("emsgsize") in worker.flood("batch", many(100, nested)))
+        check(worker.peak() < 64, "nested", worker.peak())
+        # With a descriptor.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            fds = [udp.fileno()]
+            pair = tuple_(empty, empty)
+            control = tuple_(b"a\x00", b"a\x00", empty)
+            for function, arguments, reason in [
+                    ("sendmmsg", [many(LONGEST // len(pair), pair), b"a\x00"], "e2big"),
+                    ("sendmsg", [empty, b"a\x00", many(LONGEST // len(control), control), empty], "e2big"),
+                    ("ioctl", [b"a\x00", binary(bytes(LONGEST - 100))], "enotty"),
+                    ("getsockopt", [b"a\x01", b"a\x03", binary(bytes(LONGEST - 100))], None),
+                    ("write", [binary(bytes(LONGEST - 100))], None)]:
+                answer = worker.flood(function, *arguments, fds=fds)
+                check(reason is None or error_of(reason) in answer, function, answer)
+                check(worker.peak() < 64, function, worker.peak())
+            # Waits.
+            refused = 0
+            for event in range(40):
+                calls = [tuple_(atom("select"), list_(integer(fds[0]), atom("read"), tuple_(integer(event), integer(n), binary(bytes(500)))), list_(b"a\x00"))
+                         for n in range(2000)]
+                answer = worker.flood("batch", list_(*calls), fds=fds)
+                refused += error_of("enomem") in answer
+            check(refused > 0, "waits without end")
+            check(worker.peak() < 64, "select", worker.peak())
+        # Parts without an end.
+        for number in range(1000, 1100):
+            for index in range(10):
+                worker.send(frame(request("part", integer(60000 * index), integer(16 << 20), binary(bytes(60000)), number=number)))
+            worker.settle()
+        check(worker.peak() < 64, "parts", worker.peak())
+        # And now all that may be allocated: in blocks without bytes, which take memory too, then in large ones.
+        handle = 1
+        while True:
+            handles = list_(*[integer(n) for n in range(handle, handle + 20000)])
+            answer = worker.flood("alloc", many(20000, tuple_(atom("ptr"), b"a\x00")), handles)
+            if error_of("enomem") in answer:
+                break
+            handle += 20000
+            check(handle < 2000000, "blocks without end")
+        check(worker.peak() < 128, "blocks", worker.peak())
+        for start in range(1, handle, 20000):
+            worker.flood("free", list_(*[integer(n) for n in range(start, start + 20000)]))
+        check(atom("ok") in worker.flood("alloc", list_(tuple_(atom("ptr"), integer(60 << 20))), list_(integer(5000000))))
+        check(error_of("enomem") in worker.flood("alloc", list_(tuple_(atom("ptr"), integer(5 << 20))), list_(integer(5000001))))
+        check(error_of("emsgsize") in worker.flood("buf", integer(5000000)))
+        worker.flood("batch", many(60000, tuple_(atom("constants"), list_(atom("socket_optname")), b"j")))
+        check(worker.peak() < 192, "all", worker.peak())
+        print(worker.peaks, worker.peak())
+        check(worker.end() == 0)
+    as_user(attack)
+
+
+def capture_memory():
+    """A datagram socket that takes no more, and messages without end for it."""
+    def attack():
+        capture = Flooded("capture")
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        capture.channel.sendmsg([b"\0\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [its.fileno()]))])
+        check(atom("ok") in capture.ask("descriptor"))
+        check(atom("ok") in capture.ask("start", *[integer(n) for n in (0, 65535, 0, 65536, 0, 0)], binary(b""), integer(1 << 20)))
+        check(error_of("e2big") in capture.flood("send", many(LONGEST // 5, binary(b""))))
+        message = list_(*[binary(bytes(1000))] * 50)
+        for number in range(1000, 2000):
+            capture.send(frame(request("send", message, number=number)))
+            if number % 20 == 0:
+                refused = any(atom("enobufs") in answer for answer in capture.settle())
+                if refused:
+                    break
+        check(refused, "waits without end")
+        for number in range(3000, 3100):
+            for index in range(10):
+                capture.send(frame(request("part", integer(60000 * index), integer(16 << 20), binary(bytes(60000)), number=number)))
+            capture.settle()
+        check(capture.peak() < 64, capture.peak())
+        print(capture.peak())
+        check(capture.end() == 0)
     as_user(attack)
 
 
