@@ -18,8 +18,8 @@ extension Commands {
   }
 
   /// `[[{Function, Args, [Index]}]]`: several calls, each about those of the descriptors that came along; a result for each,
-  /// `{Count, Result}`. The calls themselves may be batches, whose own may not. None is
-  /// made behind the one with which the answer is too long.
+  /// `{Count, Result}`. The calls themselves may be batches, whose own may not. None is made behind the one whose result, although
+  /// it is an error, makes the answer too long.
   @Sendable static func batch(_ call: inout Call, _ context: inout Context) throws(Failure) {
     guard context.batches < 2 else { throw .argument(1) }
     let all = call.descriptors
@@ -53,7 +53,7 @@ extension Commands {
       }
       context.answer.endResult(part, descriptors: inner.outgoing.count)
       call.outgoing.append(inner.outgoing.takeAll())
-      // It is emsgsize, and would only grow.
+      // Then all of the answer is emsgsize, and would only grow.
       if context.answer.isTooLong { break }
     }
     context.answer.withTerm { $0.emptyList() }
