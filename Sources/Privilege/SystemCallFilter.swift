@@ -100,7 +100,7 @@ public enum Role: String, CaseIterable, Sendable {
     /// A worker makes any call on descriptors for its caller. It opens no file: proc(5) has the memory of processes in some, its own
     /// and the BEAM's.
     private static let descriptors: [Call] =
-      [controls([F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC])]
+      [controls([F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC])]
       + plain([
         SYS_accept4, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendmmsg, SYS_ioctl, SYS_setns, SYS_dup3,
         SYS_epoll_create1, SYS_epoll_ctl, SYS_prlimit64, SYS_kcmp, SYS_chdir,

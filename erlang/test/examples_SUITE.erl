@@ -99,11 +99,11 @@ sniff(Options, Start) ->
     [
         receive
             {frame, <<_:96, 16#0800:16, 16#45, _:152, _:16, Port:16, _:32, "wanted">>} -> ok
-        after 10_000 -> error(nothing_seen)
+        after 30_000 -> error(nothing_seen)
         end
      || _ <- [1, 2], Options =:= []
     ],
-    receive {Sniffer, ok} -> ok after 10_000 -> error(never_ends) end,
+    receive {Sniffer, ok} -> ok after 30_000 -> error(never_ends) end,
     unlink(Sender),
     exit(Sender, kill),
     lists:foreach(fun procket:close/1, [To, From]).

@@ -123,7 +123,7 @@ killed_in_every_call(_Config) ->
         [?assertNotEqual({Kind, no_answer}, Answer) || {Kind, _} = Answer <- Answers],
         ?assertMatch([_ | _], [Kind || {Kind, {error, epipe}} <- Answers]),
         [procket:close(New) || {_, {ok, New}} <- Answers, is_integer(New)],
-        receive {procket, FD, error, epipe} -> ok after 10_000 -> error(not_told) end,
+        receive {procket, FD, error, epipe} -> ok after 30_000 -> error(not_told) end,
         %% Only what was made after all can have happened to the socket; another one is as good as new.
         another_is_well(),
         procket_test:counts_settle(Before),
@@ -214,7 +214,7 @@ killed_before_it_is_taken(_Config) ->
         Id = monitor(process, Server, [{alias, reply_demonitor}]),
         Numbers = {2, 2, 17, <<127, 0, 0, 1>>, 0, <<>>, <<>>, undefined},
         ok = procket_port:submit(Server, Id, {open, [Numbers], []}, true, infinity),
-        FD = receive {Id, ok, [New]} -> New after 5000 -> error(no_answer) end,
+        FD = receive {Id, ok, [New]} -> New after 30_000 -> error(no_answer) end,
         signal("KILL", [procket_test:os_pid(opener)]),
         timer:sleep(100),
         ?assertMatch({ok, _}, procket:getsockname(FD, <<0:128>>)),

@@ -72,7 +72,7 @@ exact_number(_Config) ->
         lists:foldl(
             fun(N, First) ->
                 ok = gen_raw:setopts(Rx, [{active, N}]),
-                receive {raw_passive, Rx} -> ok after 10_000 -> error(no_end) end,
+                receive {raw_passive, Rx} -> ok after 30_000 -> error(no_end) end,
                 ?assertEqual(lists:seq(First, First + N - 1), raw_test:numbers(raw_test:flush(Rx))),
                 ?assertEqual([], messages()),
                 First + N
@@ -103,7 +103,7 @@ number_back_to_passive(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, 10}]),
         ok = gen_raw:setopts(Rx, [{active, -10}]),
-        receive {raw_passive, Rx} -> ok after 5000 -> error(no_message) end,
+        receive {raw_passive, Rx} -> ok after 30_000 -> error(no_message) end,
         ?assertEqual({ok, [{active, false}]}, gen_raw:getopts(Rx, [active])),
         close([Rx])
     end).
@@ -232,7 +232,7 @@ sleeping_receiver(_Config) ->
         ?assert(erlang:memory(total) - VM < 64 * 1024 * 1024),
         ?assert(resident(Capture) - Port < 16 * 1024),
         Sender ! {stop, self()},
-        Sent = receive {sent, N} -> N after 10_000 -> error(no_end) end,
+        Sent = receive {sent, N} -> N after 30_000 -> error(no_end) end,
         #{received := Sent, kernel_dropped := Dropped} = raw_test:settled({Rx, Sent}),
         ?assert(Dropped > 0),
         Packets = raw_test:collect(Rx, Sent - Dropped),
@@ -272,7 +272,7 @@ interface_down_and_up(_Config) ->
         {Tx, Rx} = {raw_test:open(Name, "tx0"), raw_test:open(Name, "rx0", [{active, true}])},
         Passive = raw_test:open(Name, "rx0"),
         raw_test:ip(Name, "link set rx0 down"),
-        receive {raw_error, Rx, enetdown} -> ok after 5000 -> error(no_error) end,
+        receive {raw_error, Rx, enetdown} -> ok after 30_000 -> error(no_error) end,
         ?assertEqual({error, enetdown}, gen_raw:recv(Passive, 5000)),
         ?assertEqual({error, timeout}, gen_raw:recv(Passive, 100)),
         ?assertMatch({error, {enetdown, 0}}, gen_raw:send(Rx, raw_test:frame(1))),
@@ -289,10 +289,10 @@ interface_removed(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, true}]),
         raw_test:ip(Name, "link set rx0 down"),
-        receive {raw_error, Rx, enetdown} -> ok after 5000 -> error(no_error) end,
+        receive {raw_error, Rx, enetdown} -> ok after 30_000 -> error(no_error) end,
         raw_test:ip(Name, "link del tx0"),
-        receive {raw_error, Rx, enodev} -> ok after 5000 -> error(no_error) end,
-        receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end,
+        receive {raw_error, Rx, enodev} -> ok after 30_000 -> error(no_error) end,
+        receive {raw_closed, Rx} -> ok after 30_000 -> error(not_closed) end,
         ?assertEqual({error, closed}, gen_raw:recv(Rx, 0)),
         raw_test:ip(Name, "link add tx0 type veth peer name rx0"),
         raw_test:set_up(Name, ["tx0", "rx0"]),
@@ -326,8 +326,8 @@ port_process_dies(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, true}]),
         _ = procket_test:sh_ok("kill -9 " ++ raw_test:capture_pid(Rx)),
-        receive {raw_error, Rx, epipe} -> ok after 5000 -> error(no_error) end,
-        receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end,
+        receive {raw_error, Rx, epipe} -> ok after 30_000 -> error(no_error) end,
+        receive {raw_closed, Rx} -> ok after 30_000 -> error(not_closed) end,
         ?assertEqual({error, closed}, gen_raw:stats(Rx)),
         ?assertEqual([], messages())
     end).
@@ -336,8 +336,8 @@ writer_dies(_Config) ->
     raw_test:with_veth(fun(Name) ->
         Rx = raw_test:open(Name, "rx0", [{active, true}]),
         exit(writer(Rx), kill),
-        receive {raw_error, Rx, epipe} -> ok after 5000 -> error(no_error) end,
-        receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end
+        receive {raw_error, Rx, epipe} -> ok after 30_000 -> error(no_error) end,
+        receive {raw_closed, Rx} -> ok after 30_000 -> error(not_closed) end
     end).
 
 writer(Socket) ->
@@ -366,14 +366,14 @@ port_process_stops(_Config) ->
             %% More than the pipe takes.
             Frames = lists:duplicate(2000, raw_test:frame(1, 1000)),
             Senders = [spawn_monitor(fun() -> exit({sent, gen_raw:send(Rx, Frames)}) end) || _ <- lists:seq(1, 10)],
-            [receive {'DOWN', Monitor, process, _, End} -> ?assertEqual({sent, {error, {etimedout, 0}}}, End) after 5000 -> error(hangs) end || {_, Monitor} <- Senders],
+            [receive {'DOWN', Monitor, process, _, End} -> ?assertEqual({sent, {error, {etimedout, 0}}}, End) after 30_000 -> error(hangs) end || {_, Monitor} <- Senders],
             ?assertEqual({error, etimedout}, gen_raw:stats(Rx)),
             ?assertEqual({error, etimedout}, gen_raw:info(Rx)),
             ?assertEqual({error, timeout}, gen_raw:recv(Rx, 100)),
             ?assertEqual({ok, [{active, false}]}, gen_raw:getopts(Rx, [active])),
             ?assertEqual(ok, gen_raw:setopts(Rx, [{active, true}])),
             receive {raw_error, Rx, etimedout} -> ok after 30_000 -> error(not_given_up) end,
-            receive {raw_closed, Rx} -> ok after 5000 -> error(not_closed) end
+            receive {raw_closed, Rx} -> ok after 30_000 -> error(not_closed) end
         after
             application:unset_env(procket, timeout),
             procket_test:sh("kill -CONT " ++ Capture)
@@ -395,7 +395,7 @@ closed_while_stopped(_Config) ->
             procket_test:wait_until(fun() -> process_info(Writer, status) =:= {status, suspended} end),
             ?assertEqual(ok, gen_raw:close(Rx)),
             %% What comes to the socket once it waits for its writer is answered by its end, or by the limit of the call.
-            [receive {'DOWN', Monitor, process, _, End} -> ?assert(lists:member(End, [{sent, {error, {Reason, 0}}} || Reason <- [closed, etimedout]]), End) after 5000 -> error(hangs) end || {_, Monitor} <- Senders]
+            [receive {'DOWN', Monitor, process, _, End} -> ?assert(lists:member(End, [{sent, {error, {Reason, 0}}} || Reason <- [closed, etimedout]]), End) after 30_000 -> error(hangs) end || {_, Monitor} <- Senders]
         after
             procket_test:sh("kill -CONT " ++ Capture)
         end,
@@ -413,7 +413,7 @@ owner_dies(_Config) ->
         {Rx, Capture} = receive {opened, S, C} -> {S, C} end,
         Monitor = monitor(process, Rx),
         Owner ! stop,
-        receive {'DOWN', Monitor, process, Rx, _} -> ok after 5000 -> error(lives) end,
+        receive {'DOWN', Monitor, process, Rx, _} -> ok after 30_000 -> error(lives) end,
         procket_test:wait_until(fun() -> not filelib:is_dir("/proc/" ++ Capture) end)
     end).
 
@@ -427,12 +427,12 @@ controlling_process(_Config) ->
         New = spawn_link(fun() -> Self ! {self(), raw_test:numbers(raw_test:collect(Rx, 200))}, receive stop -> ok end end),
         ok = gen_raw:controlling_process(Rx, New),
         ok = gen_raw:send(Tx, [raw_test:frame(N) || N <- lists:seq(101, 200)]),
-        receive {New, Numbers} -> ?assertEqual(lists:seq(1, 200), Numbers) after 10_000 -> error(nothing) end,
+        receive {New, Numbers} -> ?assertEqual(lists:seq(1, 200), Numbers) after 30_000 -> error(nothing) end,
         ?assertEqual([], messages()),
         ?assertEqual({error, not_owner}, gen_raw:controlling_process(Rx, self())),
         Monitor = monitor(process, Rx),
         New ! stop,
-        receive {'DOWN', Monitor, process, Rx, _} -> ok after 5000 -> error(lives) end,
+        receive {'DOWN', Monitor, process, Rx, _} -> ok after 30_000 -> error(lives) end,
         close([Tx])
     end).
 
@@ -452,7 +452,7 @@ close_ends_recv(_Config) ->
         _ = spawn_link(fun() -> Self ! {result, gen_raw:recv(Rx, infinity)} end),
         timer:sleep(50),
         ok = gen_raw:close(Rx),
-        receive {result, Result} -> ?assertEqual({error, closed}, Result) after 5000 -> error(waits) end,
+        receive {result, Result} -> ?assertEqual({error, closed}, Result) after 30_000 -> error(waits) end,
         ok = gen_raw:close(Rx),
         ?assertEqual({error, closed}, gen_raw:setopts(Rx, [{active, true}])),
         ?assertEqual({error, closed}, gen_raw:info(Rx)),

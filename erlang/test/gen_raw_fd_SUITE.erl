@@ -65,7 +65,7 @@ udp_error_passes(_Config) ->
     ok = procket:close(B),
     {ok, Socket} = gen_raw:open({fd, A}, [{active, true}]),
     ok = gen_raw:send(Socket, <<"anybody?">>),
-    receive {raw_error, Socket, econnrefused} -> ok after 5000 -> error(no_error) end,
+    receive {raw_error, Socket, econnrefused} -> ok after 30_000 -> error(no_error) end,
     {ok, Again} = procket:socket(inet, dgram, udp),
     ok = procket:bind(Again, Name),
     ok = procket:sendto(Again, <<"yes">>, 0, Own),
@@ -83,8 +83,8 @@ connection_ends(_Config) ->
     [ok = procket:sendto(A, Message) || Message <- Messages],
     ok = procket:close(A),
     ?assertEqual(Messages, raw_test:collect(Socket, 3)),
-    receive {raw_error, Socket, Reason} -> ?assertEqual(enodata, Reason) after 5000 -> error(no_error) end,
-    receive {raw_closed, Socket} -> ok after 5000 -> error(not_closed) end,
+    receive {raw_error, Socket, Reason} -> ?assertEqual(enodata, Reason) after 30_000 -> error(no_error) end,
+    receive {raw_closed, Socket} -> ok after 30_000 -> error(not_closed) end,
     receive {raw, Socket, _} = More -> error(More) after 0 -> ok end,
     ok = procket:close(B).
 
@@ -97,8 +97,8 @@ no_connection(_Config) ->
     [
         begin
             {ok, Socket} = gen_raw:open({fd, FD}, [{active, true} | Options]),
-            receive {raw_error, Socket, Reason} -> ok after 5000 -> error(no_error) end,
-            receive {raw_closed, Socket} -> ok after 5000 -> error(not_closed) end
+            receive {raw_error, Socket, Reason} -> ok after 30_000 -> error(no_error) end,
+            receive {raw_closed, Socket} -> ok after 30_000 -> error(not_closed) end
         end
      || {FD, Reason} <- [{B, enodata}, {Alone, enotconn}], Options <- [[], [{filter, Filter}]]
     ],
@@ -198,11 +198,11 @@ tun_removed(_Config) ->
     {ok, Net} = gen_raw:open(Interface, [{active, true}]),
     ?assertMatch({ok, #{link_type := 101}}, gen_raw:info(Net)),
     _ = procket_test:sh_ok(["ip link del ", Interface]),
-    receive {raw_error, Tun, Reason} -> ?assert(lists:member(Reason, [ebadfd, eio, enodev]), Reason) after 5000 -> error(no_error) end,
-    receive {raw_closed, Tun} -> ok after 5000 -> error(not_closed) end,
-    receive {raw_error, Net, enetdown} -> ok after 5000 -> error(no_error) end,
-    receive {raw_error, Net, enodev} -> ok after 5000 -> error(no_error) end,
-    receive {raw_closed, Net} -> ok after 5000 -> error(not_closed) end,
+    receive {raw_error, Tun, Reason} -> ?assert(lists:member(Reason, [ebadfd, eio, enodev]), Reason) after 30_000 -> error(no_error) end,
+    receive {raw_closed, Tun} -> ok after 30_000 -> error(not_closed) end,
+    receive {raw_error, Net, enetdown} -> ok after 30_000 -> error(no_error) end,
+    receive {raw_error, Net, enodev} -> ok after 30_000 -> error(no_error) end,
+    receive {raw_closed, Net} -> ok after 30_000 -> error(not_closed) end,
     ok = procket:close(FD).
 
 icmp(_Config) ->
@@ -232,8 +232,8 @@ closed_descriptor(_Config) ->
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
     {ok, Socket} = gen_raw:open({fd, FD}, [{active, true}]),
     ok = procket:close(FD),
-    receive {raw_error, Socket, ebadf} -> ok after 5000 -> error(no_error) end,
-    receive {raw_closed, Socket} -> ok after 5000 -> error(not_closed) end,
+    receive {raw_error, Socket, ebadf} -> ok after 30_000 -> error(no_error) end,
+    receive {raw_closed, Socket} -> ok after 30_000 -> error(not_closed) end,
     {ok, Other} = procket:socket(inet, dgram, udp),
     procket_test:wait_until(fun() -> procket:bind(Other, Name) =:= ok end),
     ok = procket:close(Other).

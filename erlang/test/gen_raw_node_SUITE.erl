@@ -88,7 +88,7 @@ owner_moves(_Config) ->
             New = spawn(Node, fun() -> Self ! {there, raw_test:numbers(raw_test:collect(Rx, 20_000))}, receive stop -> ok end end),
             ok = gen_raw:controlling_process(Rx, New),
             ok = gen_raw:send(Tx, [raw_test:frame(N) || N <- lists:seq(11, 20_000)]),
-            receive {there, Numbers} -> ?assertEqual(lists:seq(1, 20_000), Numbers) after 10_000 -> error(nothing) end,
+            receive {there, Numbers} -> ?assertEqual(lists:seq(1, 20_000), Numbers) after 30_000 -> error(nothing) end,
             New ! stop,
             ok = gen_raw:close(Tx)
         end)
@@ -112,10 +112,10 @@ owner_dies(_Config) ->
         raw_test:with_veth(fun(Name) ->
             Self = self(),
             Owner = spawn(fun() -> {ok, Rx} = open(Node, Name, "rx0", []), Self ! {socket, Rx}, receive stop -> ok end end),
-            Rx = receive {socket, Socket} -> Socket after 10_000 -> error(not_opened) end,
+            Rx = receive {socket, Socket} -> Socket after 30_000 -> error(not_opened) end,
             Monitor = monitor(process, Rx),
             Owner ! stop,
-            receive {'DOWN', Monitor, process, Rx, _} -> ok after 5000 -> error(lives) end
+            receive {'DOWN', Monitor, process, Rx, _} -> ok after 30_000 -> error(lives) end
         end)
     end).
 

@@ -33,13 +33,13 @@ recv_longer_than_a_call(_Config) ->
         receive {Waiting, Early} -> error({early, Early}) after 500 -> ok end,
         application:unset_env(procket, timeout),
         ok = gen_raw:send(Tx, raw_test:frame(1)),
-        receive {Waiting, Answer} -> ?assertEqual({ok, [raw_test:frame(1)]}, Answer) after 10_000 -> error(no_packet) end,
+        receive {Waiting, Answer} -> ?assertEqual({ok, [raw_test:frame(1)]}, Answer) after 30_000 -> error(no_packet) end,
         ?assertMatch(#{received := 1, delivered := 1}, raw_test:settled(Rx)),
         %% It sees the end of the socket.
         Last = spawn_link(fun() -> Self ! {self(), gen_raw:recv(Rx, infinity)} end),
         until_waiting(Last),
         close([Rx, Tx]),
-        receive {Last, End} -> ?assertEqual({error, closed}, End) after 10_000 -> error(no_end) end
+        receive {Last, End} -> ?assertEqual({error, closed}, End) after 30_000 -> error(no_end) end
     end).
 
 until_waiting(Pid) ->
@@ -140,7 +140,7 @@ in_order(Rx, Others, Packets) ->
     receive
         {other, _} -> in_order(Rx, Others + 1, Packets);
         {raw, Rx, More} -> in_order(Rx, Others, Packets + length(More))
-    after 20_000 -> error({stalls, Others, Packets})
+    after 30_000 -> error({stalls, Others, Packets})
     end.
 
 %% What is in it is not looked at.
@@ -176,8 +176,8 @@ application_stops(_Config) ->
     Waiting = spawn_link(fun() -> Self ! {self(), gen_raw:recv(Passive, infinity)} end),
     until_waiting(Waiting),
     ok = application:stop(procket),
-    [receive {raw_closed, Socket} -> ok after 10_000 -> error({not_told, Socket}) end || Socket <- [Active, Once]],
-    receive {Waiting, Answer} -> ?assertEqual({error, closed}, Answer) after 10_000 -> error(no_answer) end,
+    [receive {raw_closed, Socket} -> ok after 30_000 -> error({not_told, Socket}) end || Socket <- [Active, Once]],
+    receive {Waiting, Answer} -> ?assertEqual({error, closed}, Answer) after 30_000 -> error(no_answer) end,
     receive {raw_closed, Passive} -> error(told) after 0 -> ok end,
     ?assertEqual({error, closed}, gen_raw:recv(Passive, 0)).
 
@@ -197,7 +197,7 @@ servers_killed(_Config) ->
         ],
         ?assertMatch([_, _], [Socket || #{role := capture, socket := Socket} <- procket:info()]),
         exit(whereis(procket_raw_sup), kill),
-        receive {raw_closed, Rx} -> ok after 10_000 -> error(not_told) end,
+        receive {raw_closed, Rx} -> ok after 30_000 -> error(not_told) end,
         procket_test:wait_until(fun() -> not is_process_alive(Tx) end),
         ?assertEqual([], procket_test:settled(fun() -> procket_test:os_pids(capture) end))
     end).
@@ -223,7 +223,7 @@ handover_times_out(_Config) ->
         Monitor = monitor(process, Other),
         ok = gen_raw:controlling_process(Rx, Other),
         ok = gen_raw:send(Tx, raw_test:frame(2)),
-        receive {'DOWN', Monitor, _, _, End} -> ?assertEqual({got, [raw_test:frame(2)]}, End) after 10_000 -> error(nothing) end,
+        receive {'DOWN', Monitor, _, _, End} -> ?assertEqual({got, [raw_test:frame(2)]}, End) after 30_000 -> error(nothing) end,
         close([Tx])
     end).
 

@@ -69,7 +69,7 @@ modules_loaded_twice(_Config) ->
     <<_:16, Port:16, _/binary>> = Name,
     {ok, Client} = gen_udp:open(0),
     ok = gen_udp:send(Client, {127, 0, 0, 1}, Port, <<"x">>),
-    receive {udp, Socket, _, _, <<"x">>} -> ok after 5000 -> error(nothing_arrived) end,
+    receive {udp, Socket, _, _, <<"x">>} -> ok after 30_000 -> error(nothing_arrived) end,
     %% Nothing of a socket of gen_raw is killed because it runs old code.
     ?assertEqual(Links, process_info(Raw, links)),
     ?assertMatch({ok, _}, gen_raw:stats(Raw)),

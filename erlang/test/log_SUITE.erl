@@ -41,7 +41,7 @@ logged(Level, Pattern) ->
             ?assertMatch({match, _}, re:run(Text, Pattern), Text),
             %% It can be formatted for a terminal and is one line.
             ?assertEqual(nomatch, string:find(Text, "\n"))
-    after 5000 -> error({not_logged, Pattern})
+    after 30_000 -> error({not_logged, Pattern})
     end.
 
 nothing_logged() ->

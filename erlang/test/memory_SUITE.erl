@@ -142,7 +142,7 @@ stopped_worker(_Config) ->
         Self = self(),
         Callers = [spawn_link(fun() -> Self ! {self(), procket:alloc([{ptr, 16_000_000}])}, receive stop -> ok end end) || _ <- lists:seq(1, 8)],
         %% One after the other takes eight times as long.
-        [receive {Pid, Answer} -> ?assertEqual({error, etimedout}, Answer) after 6000 -> error(no_answer) end || Pid <- Callers],
+        [receive {Pid, Answer} -> ?assertEqual({error, etimedout}, Answer) after 30_000 -> error(no_answer) end || Pid <- Callers],
         [Pid ! stop || Pid <- Callers]
     end),
     application:unset_env(procket, timeout),

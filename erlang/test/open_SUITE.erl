@@ -92,7 +92,7 @@ raw_icmp(_Config) ->
     ok = gen_udp:send(Socket, {127, 0, 0, 1}, 0, <<8, 0, 16#f7fe:16, 0:16, 1:16>>),
     receive
         {udp, Socket, {127, 0, 0, 1}, _, Packet} -> ?assertMatch(<<_/binary>>, Packet)
-    after 5000 -> error(no_reply)
+    after 30_000 -> error(no_reply)
     end,
     ok = gen_udp:close(Socket),
     ok = procket:close(FD).
@@ -140,7 +140,7 @@ namespace(_Config) ->
         ok = gen_udp:send(Inside, {127, 0, 0, 1}, Port, <<"inside">>),
         receive
             {udp, Socket, _, _, Data} -> ?assertEqual(<<"inside">>, Data)
-        after 5000 -> error(nothing_arrived)
+        after 30_000 -> error(nothing_arrived)
         end,
         lists:foreach(fun gen_udp:close/1, [Socket, Outside, Inside]),
         lists:foreach(fun procket:close/1, [FD, FD2])
@@ -365,11 +365,11 @@ serve_udp_fd(FD, Family, IP) ->
     ok = gen_udp:send(Client, IP, Port, <<"ping">>),
     receive
         {udp, Server, FromIP, FromPort, <<"ping">>} -> ok = gen_udp:send(Server, FromIP, FromPort, <<"pong">>)
-    after 5000 -> error(nothing_arrived)
+    after 30_000 -> error(nothing_arrived)
     end,
     receive
         {udp, Client, _, Port, <<"pong">>} -> ok
-    after 5000 -> error(no_answer)
+    after 30_000 -> error(no_answer)
     end,
     ok = gen_udp:close(Client),
     ok = gen_udp:close(Server),

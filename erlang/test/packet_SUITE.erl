@@ -211,7 +211,7 @@ await(FD) ->
     case procket:recv(FD, 65535) of
         {error, eagain} ->
             ok = procket:select(FD, read),
-            receive {procket, FD, ready, read} -> await(FD) after 5000 -> error(nothing_arrived) end;
+            receive {procket, FD, ready, read} -> await(FD) after 30_000 -> error(nothing_arrived) end;
         Result ->
             Result
     end.

@@ -609,7 +609,7 @@ await(Port, Text, Output) ->
         nomatch ->
             receive
                 {Port, {data, Data}} -> await(Port, Text, <<Output/binary, Data/binary>>)
-            after 20_000 -> error({never, Text, Output})
+            after 30_000 -> error({never, Text, Output})
             end;
         _ ->
             Output

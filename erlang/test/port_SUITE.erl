@@ -101,7 +101,7 @@ sockets_outlive_the_port_process(_Config) ->
     [procket_test:wait_until(fun() -> not is_process_alive(Pid) end) || Pid <- Servers],
     {ok, Client} = gen_udp:open(0),
     ok = gen_udp:send(Client, {127, 0, 0, 1}, Port, <<"x">>),
-    receive {udp, Server, _, _, <<"x">>} -> ok after 5000 -> error(nothing_arrived) end,
+    receive {udp, Server, _, _, <<"x">>} -> ok after 30_000 -> error(nothing_arrived) end,
     lists:foreach(fun gen_udp:close/1, [Server, Client]),
     ok = procket:close(FD).
 

@@ -66,7 +66,7 @@ collect(Socket, Count, Way, Lists) ->
 next(Socket, active) ->
     receive
         {raw, Socket, Packets} -> Packets
-    after 10_000 -> error({nothing_comes, gen_raw:stats(Socket)})
+    after 30_000 -> error({nothing_comes, gen_raw:stats(Socket)})
     end;
 next(Socket, passive) ->
     {ok, Packets} = gen_raw:recv(Socket, 10_000),

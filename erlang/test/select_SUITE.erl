@@ -211,7 +211,7 @@ closed_and_reused(_Config) ->
         {procket, FD, ready, read} -> ok;
         %% gen_udp is active, and may have been the first.
         {udp, Again, _, _, _} -> ok
-    after 5000 -> error(nothing)
+    after 30_000 -> error(nothing)
     end,
     ok = procket:select_stop(FD),
     ok = gen_udp:close(Again).
@@ -288,7 +288,7 @@ stopped_worker(_Config) ->
             Self = self(),
             Callers = [spawn_link(fun() -> Self ! {self(), procket:select(F, read)} end) || F <- [FD | FDs]],
             %% One after the other takes eight times as long.
-            [receive {Pid, Answer} -> ?assertEqual({error, etimedout}, Answer) after 6000 -> error(no_answer) end || Pid <- Callers]
+            [receive {Pid, Answer} -> ?assertEqual({error, etimedout}, Answer) after 30_000 -> error(no_answer) end || Pid <- Callers]
         end),
         application:unset_env(procket, timeout),
         ok = procket:select(FD, read),
@@ -357,21 +357,21 @@ asking(FD, Direction) ->
         Self ! {self(), asked},
         receive Message -> Self ! {self(), Message} end
     end),
-    receive {Pid, asked} -> Pid after 5000 -> error(not_asked) end.
+    receive {Pid, asked} -> Pid after 30_000 -> error(not_asked) end.
 
 answer(Pid) ->
-    receive {Pid, Message} -> Message after 5000 -> error(not_told) end.
+    receive {Pid, Message} -> Message after 30_000 -> error(not_told) end.
 
 ready(FD, Direction) ->
     receive
         {procket, FD, ready, Direction} -> ok
-    after 5000 -> error({not_ready, FD, Direction})
+    after 30_000 -> error({not_ready, FD, Direction})
     end.
 
 error_of(FD, Reason) ->
     receive
         {procket, FD, error, Reason} -> ok
-    after 5000 -> error({not_told, FD, Reason})
+    after 30_000 -> error({not_told, FD, Reason})
     end.
 
 nothing(Milliseconds) ->

@@ -32,7 +32,7 @@ exchange(Family, IP) ->
     ok = gen_udp:send(Client, IP, Port, <<"hello">>),
     {ok, {From, <<"hello">>}} = socket:recvfrom(Socket, 0, 5000),
     ok = socket:sendto(Socket, <<"back">>, From),
-    receive {udp, Client, IP, Port, "back"} -> ok after 5000 -> error(nothing_came) end,
+    receive {udp, Client, IP, Port, "back"} -> ok after 30_000 -> error(nothing_came) end,
     ok = gen_udp:close(Client),
     ok = socket:close(Socket).
 

@@ -67,7 +67,7 @@ await(FD, Direction) ->
     receive
         {procket, FD, ready, Direction} -> ok;
         {procket, FD, error, Reason} -> error(Reason)
-    after 10_000 -> error({not_ready, Direction})
+    after 30_000 -> error({not_ready, Direction})
     end.
 
 %% Writes until nothing more is taken; how many bytes were, and what it said then.
