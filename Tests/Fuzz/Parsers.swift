@@ -134,7 +134,7 @@ enum Parsers {
     // Each user alone needs no more than all may.
     let needs = policy.rules.reduce(into: Capabilities()) { $0.formUnion($1.needs) }
     precondition(needs.isSuperset(of: policy.needs(of: 1000, groups: [33])))
-    precondition(policy.rules.count > 50 || policy.warnings.allSatisfy { $0.line > 0 })
+    precondition(policy.rules.count > 50 || policy.interfaceWarnings.allSatisfy { $0.line > 0 })
     for rule in policy.rules.prefix(50) {
       precondition(rule.line > 0)
       let request = rule.text.split(separator: " ").dropFirst(2).joined(separator: " ")
