@@ -124,7 +124,7 @@ enum Parsers {
 
   private static func decide(_ wanted: Wanted) {
     _ = policy?.rule(about: wanted, user: 1000, groups: [33])
-    let line = Log.clean("\(wanted)")
+    let line = Log.line("allowed: line 1", "uid=1000", quoting: "\(wanted)")
     precondition(line.utf8.allSatisfy { (32...126).contains($0) })
   }
 
