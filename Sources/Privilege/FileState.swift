@@ -13,6 +13,17 @@ struct FileState: Equatable {
   init?(_ path: String) {
     var information = stat()
     guard (try? valueOrErrno { stat(path, &information) }) != nil else { return nil }
+    self.init(information)
+  }
+
+  /// Of an open file.
+  init?(of number: CInt) {
+    var information = stat()
+    guard (try? valueOrErrno { fstat(number, &information) }) != nil else { return nil }
+    self.init(information)
+  }
+
+  private init(_ information: stat) {
     device = UInt64(truncatingIfNeeded: information.st_dev)
     inode = UInt64(truncatingIfNeeded: information.st_ino)
     size = Int64(information.st_size)

@@ -23,10 +23,10 @@ extension Policy {
   /// The policy that is in force. The file and its directory are root's, and nobody else may write to them. Where there is no directory,
   /// and this process has not seen one before, the built-in policy counts.
   public static func inForce(with privileges: borrowing Privileges) throws(PolicyError) -> Source {
-    let bytes = try contents(with: privileges)
+    let file = try file(with: privileges)
     let accounts = try privileges.history.accounts()
-    guard let bytes else { return Source(policy: builtIn, accounts: accounts, path: nil) }
-    return Source(policy: try Policy(bytes, accounts: accounts), accounts: accounts, path: path)
+    guard let file else { return Source(policy: builtIn, accounts: accounts, path: nil) }
+    return Source(policy: try privileges.history.policy(of: file, accounts: accounts), accounts: accounts, path: path)
   }
 
   /// Any file as a policy, whoever it belongs to.
@@ -43,12 +43,12 @@ extension Policy {
 
   /// The same of the policy of this machine; nil where it has none. It throws where nobody would look at what it says.
   public static func report(with privileges: borrowing Privileges) throws(PolicyError) -> PolicyReport? {
-    guard let bytes = try contents(with: privileges) else { return nil }
-    return PolicyReport(bytes, accounts: try privileges.history.accounts())
+    guard let file = try file(with: privileges) else { return nil }
+    return PolicyReport(try contents(of: file), accounts: try privileges.history.accounts())
   }
 
-  /// The bytes of the file; nil where this machine has no policy.
-  private static func contents(with privileges: borrowing Privileges) throws(PolicyError) -> [UInt8]? {
+  /// The file, open and root's alone; nil where this machine has no policy.
+  private static func file(with privileges: borrowing Privileges) throws(PolicyError) -> Descriptor? {
     let fault: String
     do throws(Errno) {
       guard let directory = try openDirectory() else {
@@ -66,9 +66,7 @@ extension Policy {
           return try Files.open(name, in: number, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         }
         privileges.history.takesRightToRead = attempts > 1
-        guard let its = try Self.fault(of: file.number, format: S_IFREG) else {
-          return try Files.contents(of: file, atMost: longest + 1)
-        }
+        guard let its = try Self.fault(of: file.number, format: S_IFREG) else { return file }
         fault = its
       }
     } catch {
@@ -90,6 +88,14 @@ extension Policy {
   private static func contents(of path: String) throws(PolicyError) -> [UInt8] {
     do throws(Errno) {
       let file = try Files.open(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+      return try Files.contents(of: file, atMost: longest + 1)
+    } catch {
+      throw unreadable(error)
+    }
+  }
+
+  fileprivate static func contents(of file: borrowing Descriptor) throws(PolicyError) -> [UInt8] {
+    do throws(Errno) {
       return try Files.contents(of: file, atMost: longest + 1)
     } catch {
       throw unreadable(error)
@@ -135,6 +141,7 @@ final class PolicyHistory {
   /// Whether a right is missing that was given up before the policy changed.
   var isOutdated = false
   private var known: (users: FileState, groups: FileState, accounts: Accounts)?
+  private var knownPolicy: (file: FileState, policy: Policy)?
 
   /// The accounts of this system, read again where their files have changed.
   func accounts() throws(PolicyError) -> Accounts {
@@ -142,10 +149,22 @@ final class PolicyHistory {
     if let known, known.users == files.users, known.groups == files.groups { return known.accounts }
     let accounts = try Accounts.ofThisSystem()
     known = nil
+    // A line of the policy names accounts.
+    knownPolicy = nil
     if let users = files.users, let groups = files.groups, users.isSettled, groups.isSettled {
       known = (users, groups, accounts)
     }
     return accounts
+  }
+
+  /// The policy in a file, read again where the file or the accounts have changed. `accounts` are those of ``accounts()``.
+  func policy(of file: borrowing Descriptor, accounts: Accounts) throws(PolicyError) -> Policy {
+    let state = FileState(of: file.number)
+    if let knownPolicy, knownPolicy.file == state { return knownPolicy.policy }
+    knownPolicy = nil
+    let policy = try Policy(try Policy.contents(of: file), accounts: accounts)
+    if let state, state.isSettled, known != nil { knownPolicy = (state, policy) }
+    return policy
   }
 }
 

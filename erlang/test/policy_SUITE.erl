@@ -1,12 +1,13 @@
 %% /etc/procket/policy.conf: what an opener opens for whom, and what an administrator is told.
 -module(policy_SUITE).
+-include_lib("kernel/include/file.hrl").
 -include_lib("stdlib/include/assert.hrl").
 -compile([export_all, nowarn_export_all]).
 
 all() ->
     [
         ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, warnings_of_interfaces,
-        only_for_the_privileged, built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, removed_while_running, log_lines, log_is_full, nobody_logs,
+        only_for_the_privileged, built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, changed_after_it_was_kept, removed_while_running, log_lines, log_is_full, nobody_logs,
         reasons, reason_of_a_refusal_behind_another, reasons_are_for_those_who_ask, opener_of_before, check_policy, explain, tools_have_no_rights, documented
     ].
 
@@ -291,6 +292,33 @@ changed_while_running(_Config) ->
         Next("{error,eacces}"),
         port_close(Port)
     end).
+
+%% An opener keeps a policy whose files have not changed for some seconds. A change of the same length is seen all the same, and one of the
+%% accounts too.
+changed_after_it_was_kept(_Config) ->
+    [
+        with_policy("allow USER udp 53\n", fun(#{dir := Dir, user := User} = Machine, _Ask) ->
+            Etc = Dir ++ "/etc/",
+            Files = [Etc ++ Name || Name <- ["procket/policy.conf", "passwd", "group"]],
+            procket_test:wait_until(fun() -> os:system_time(second) > lists:max([changed(File) || File <- Files]) + 3 end),
+            {Port, Next} = opening_twice(Machine),
+            ok = Change(Etc, User),
+            Next("{error,eacces}"),
+            port_close(Port)
+        end)
+     || Change <- [
+            fun(Etc, User) -> file:write_file(Etc ++ "procket/policy.conf", ["deny  ", User, " udp 53\n"]) end,
+            fun(Etc, User) ->
+                _ = procket_test:sh_ok(["sed -i '/^", User, ":/d' ", Etc, "passwd"]),
+                ok
+            end
+        ]
+    ].
+
+%% When a file changed last, in seconds.
+changed(File) ->
+    {ok, #file_info{ctime = Time}} = file:read_file_info(File, [{time, posix}]),
+    Time.
 
 %% A BEAM that has opened udp 53, and a function that has the same opener open it again and waits for the result.
 opening_twice(Machine) ->
