@@ -7,6 +7,9 @@
 
 -export_type([untaken/0]).
 
+%% How long the server waits for its callers as it ends, in milliseconds.
+-define(PATIENCE, 1000).
+
 -type id() :: reference().
 %% An alias of the caller.
 -type untaken() :: {
@@ -68,10 +71,31 @@ down(Monitor, {_, Monitors} = Untaken) ->
         #{} -> Untaken
     end.
 
-%% The server ends. What was sent to a caller that lives is that caller's: it may be using it already.
+%% The calling server ends. A caller that lives says whether it took what it was sent; if it has not done so in time, what it was sent
+%% stays open: the caller may be using it already.
 -spec close_all(untaken()) -> ok.
-close_all({Calls, _}) ->
-    maps:foreach(fun(Id, {_, Caller, _} = Call) -> is_process_alive(Caller) orelse close_call(Id, Call) end, Calls).
+close_all({Calls, _} = Untaken) ->
+    %% What the server sent to itself it reads no more.
+    {Own, Sent} = lists:partition(fun({_, {_, Caller, _}}) -> Caller =:= self() end, [Call || {_, {_, _, FDs}} = Call <- maps:to_list(Calls), is_list(FDs)]),
+    lists:foreach(fun({Id, Call}) -> close_call(Id, Call) end, Own),
+    settle(length(Sent), Untaken).
+
+settle(0, _Untaken) ->
+    ok;
+settle(Left, {_, Monitors} = Untaken) ->
+    receive
+        {'$gen_cast', {taken, Id}} -> settled(Id, Left, Untaken, remove(Id, Untaken));
+        {'$gen_cast', {abandon, Id}} -> settled(Id, Left, Untaken, close(Id, Untaken));
+        {'DOWN', Monitor, process, _, _} when is_map_key(Monitor, Monitors) ->
+            settled(map_get(Monitor, Monitors), Left, Untaken, down(Monitor, Untaken))
+    after ?PATIENCE -> ok
+    end.
+
+settled(Id, Left, {Calls, _}, Others) ->
+    case Calls of
+        #{Id := {_, _, [_ | _]}} -> settle(Left - 1, Others);
+        #{} -> settle(Left, Others)
+    end.
 
 close_call(_Id, {_Monitor, _Caller, pending}) -> ok;
 close_call(_Id, {_Monitor, _Caller, FDs}) -> lists:foreach(fun procket_fd:close/1, FDs).

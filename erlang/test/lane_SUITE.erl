@@ -5,7 +5,7 @@
 
 all() ->
     [
-        lane_is_used, server_when_lane_is_taken, holder_killed, holder_gave_up, descriptors_of_a_killed_holder, stopping_in_a_call,
+        lane_is_used, server_when_lane_is_taken, holder_killed, holder_gave_up, descriptors_of_a_killed_holder, untaken_at_the_end, stopping_in_a_call,
         long_answers, callers_in_batches, bad_descriptor_in_a_batch, descriptors_in_batches, no_spin, sleeps_when_idle
     ].
 
@@ -105,6 +105,28 @@ descriptors_of_a_killed_holder(_Config) ->
         ?assertEqual(eacces, procket:errno_id(13)),
         {procket_test:open_fds(), procket_test:open_fds(Worker)} =:= Before
     end).
+
+%% A server that ends closes what nobody takes: what it sent to itself, to a caller that gives up, or to one that ends. What a caller
+%% took is that caller's.
+untaken_at_the_end(_Config) ->
+    Ends = fun(Caller, Message) ->
+        {ok, FD} = procket:socket(inet, dgram, udp),
+        Id = make_ref(),
+        Untaken = procket_untaken:deliver(Id, ok, [FD], procket_untaken:add(Id, Caller, procket_untaken:new())),
+        _ = [self() ! {'$gen_cast', {Message, Id}} || Message =/= none],
+        ok = procket_untaken:close_all(Untaken),
+        receive {'$gen_cast', _} -> error(not_read) after 0 -> ok end,
+        procket:close(FD)
+    end,
+    Lives = spawn_link(fun() -> receive stop -> ok end end),
+    Dead = spawn(fun() -> ok end),
+    procket_test:wait_until(fun() -> not is_process_alive(Dead) end),
+    ?assertEqual({error, ebadf}, Ends(self(), none)),
+    ?assertEqual({error, ebadf}, Ends(Lives, abandon)),
+    ?assertEqual({error, ebadf}, Ends(Dead, none)),
+    ?assertEqual(ok, Ends(Lives, taken)),
+    ?assertEqual(ok, Ends(Lives, none)),
+    Lives ! stop.
 
 stopping_in_a_call(_Config) ->
     Worker = procket_test:os_pid(worker),

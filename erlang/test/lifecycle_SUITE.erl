@@ -28,7 +28,7 @@ stops_under_load(_Config) ->
         #{wrong := Wrong} = procket_load:stop(Load),
         ?assertEqual([], Wrong),
         _ = application:stop(procket),
-        procket_test:wait_until(fun() -> procket_test:open_fds() =:= Before end),
+        procket_test:descriptors_settle(Before),
         ?assertEqual([], procket_test:os_pids(worker) ++ procket_test:os_pids(opener)),
         ?assertEqual(eacces, procket:errno_id(13))
     end).

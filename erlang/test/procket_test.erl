@@ -3,7 +3,7 @@
 
 -export([need_root/1, need/2, run/2, sh/1, sh_ok/1]).
 -export([with_netns/1, open_fds/0, open_fds/1, os_pids/1, os_pid/1]).
--export([counts_settle/1, server/1, run_node/2, run_node/3, quiet/1, reports/1]).
+-export([counts_settle/1, descriptors_settle/1, server/1, run_node/2, run_node/3, quiet/1, reports/1]).
 -export([log/2]).
 -export([with_stopped/2]).
 -export([lane/0, lanes_open/0, settled/1, calls_sent/2, stays/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
@@ -126,6 +126,14 @@ lanes_open() ->
 
 is_capture({capture, _}) -> true;
 is_capture(_) -> false.
+
+%% Waits until so many descriptors are open.
+descriptors_settle(Before) ->
+    try
+        wait_until(fun() -> open_fds() =:= Before end)
+    catch
+        error:_ -> error({left_over, Before, descriptors()})
+    end.
 
 %% Waits until all is as it was: see procket_load:counts/0.
 counts_settle(Before) ->
