@@ -45,6 +45,8 @@ case "owner": _ = procket_fcntl(0, F_SETOWN, getpid())
 case "flags": _ = procket_fcntl(0, F_GETFL, 0)
 case "accept": accept(-1, nil, nil)
 case "accept4": _ = procket_accept(-1, nil, nil)
+case "connect":
+  do { _ = try Sockets.connect(toPath: "/nonexistent/socket".utf8) } catch { errno = error.rawValue }
 case "ioctl": _ = procket_ioctl(-1, 0x5401, nil)
 case "setns": _ = procket_setns(-1, 0)
 case "setns-network": _ = procket_setns(-1, 0x4000_0000)

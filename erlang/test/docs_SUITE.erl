@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [markdown_examples, edoc_examples, links, html, architecture_names_every_folder_and_module, contributing_names_every_target, every_export_is_documented].
+    [markdown_examples, edoc_examples, links, html, architecture_names_every_folder_and_module, contributing_names_every_target, every_export_is_documented, security_names_tests].
 
 suite() ->
     [{timetrap, {minutes, 10}}].
@@ -168,6 +168,33 @@ every_export_is_documented(Config) ->
         end
      || File <- sources(Config), string:prefix(File, "erlang/src/") =/= nomatch
     ].
+
+%% The table of docs/security.md has a row for each section before it, and its tests are there: `suite:case' and `Suite.test'.
+security_names_tests(Config) ->
+    Root = proplists:get_value(root, Config),
+    {ok, Text} = file:read_file(filename:join(Root, "docs/security.md")),
+    [Claims, Behind] = binary:split(Text, <<"\n## How it is tested\n">>),
+    [_, Behind2] = binary:split(Behind, <<"| section | claim | tests |\n">>),
+    [Table, _] = binary:split(Behind2, <<"\n\n">>),
+    ?assertEqual(all_matches("^##+ (.*)$", Claims), all_matches("^\\| ([^|`-]+) \\|", Table)),
+    Rows = binary:split(Table, <<"\n">>, [global]),
+    Names = [Name || Row <- tl(Rows), Name <- all_matches("`([^` ]+)`", lists:nth(4, binary:split(Row, <<"|">>, [global])))],
+    ?assert(length(Names) > 100),
+    Swift = [{filename:basename(File, ".swift"), element(2, file:read_file(filename:join(Root, File)))} || File <- wildcards(["Tests/*/*Tests.swift"], Config)],
+    ?assertEqual([], [Name || Name <- Names, not is_test(string:split(Name, ":"), Swift)]).
+
+is_test([Suite, Case], _Swift) ->
+    Module = list_to_atom(Suite ++ "_SUITE"),
+    {module, Module} =:= code:ensure_loaded(Module) andalso lists:member(list_to_atom(Case), Module:all());
+is_test([Name], Swift) ->
+    [Suite | Test] = string:split(Name, "."),
+    Test =/= [] andalso re:run(proplists:get_value(Suite, Swift, ""), ["^\\s*(@Test|\\]).*\\bfunc ", Test, "\\("], [multiline]) =/= nomatch.
+
+all_matches(Expression, Text) ->
+    case re:run(Text, Expression, [multiline, global, {capture, all_but_first, list}]) of
+        {match, Found} -> lists:append(Found);
+        nomatch -> []
+    end.
 
 %% For how many arities.
 documented(Text, Name) ->

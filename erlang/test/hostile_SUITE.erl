@@ -8,7 +8,7 @@ all() ->
         closed_stdio, inherited_descriptors, environment, forged_sudo, unreadable_directory, socket_of_another, socket_race,
         device_race, random_frames, huge_terms, other_commands, lane, stopped_reader, caller_ends, little_room, not_to_be_looked_into,
         policy_saved, prefixes, secret_of_another_length, one_meaning, other_file_system,
-        on_interface_holds, nobody_reads_what_is_printed, no_descriptor_for_the_log, worker_memory, capture_memory
+        on_interface_holds, interface_by_index, nobody_reads_what_is_printed, no_descriptor_for_the_log, worker_memory, capture_memory
     ].
 
 suite() ->
@@ -42,6 +42,7 @@ not_to_be_looked_into(Config) -> holds(?FUNCTION_NAME, Config).
 policy_saved(Config) -> holds(?FUNCTION_NAME, Config).
 one_meaning(Config) -> holds(?FUNCTION_NAME, Config).
 on_interface_holds(Config) -> holds(?FUNCTION_NAME, Config).
+interface_by_index(Config) -> holds(?FUNCTION_NAME, Config).
 nobody_reads_what_is_printed(Config) -> holds(?FUNCTION_NAME, Config).
 no_descriptor_for_the_log(Config) -> holds(?FUNCTION_NAME, Config).
 other_file_system(Config) -> holds(?FUNCTION_NAME, Config).

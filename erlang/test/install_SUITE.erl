@@ -5,7 +5,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [setuid, setuid_without_a_group, capabilities, prefix, replaces, old_files, linked, nothing_to_remove, needs_root].
+    [setuid, setuid_without_a_group, capabilities, prefix, complete_before_it_has_its_name, replaces, old_files, linked, nothing_to_remove, needs_root].
 
 suite() ->
     [{timetrap, {minutes, 1}}].
@@ -67,6 +67,19 @@ prefix(Config) ->
     {0, _} = make("install-setuid", "GROUP=daemon PREFIX=/opt", Config),
     ?assertEqual({8#4750, 0, 1}, mode(proplists:get_value(destdir, Config) ++ "/opt/lib/procket/procket")).
 
+%% Owner, group and mode are set when the file gets its name: mv(1) is the last to touch it.
+complete_before_it_has_its_name(Config) ->
+    Dir = proplists:get_value(destdir, Config),
+    Bin = Dir ++ "/bin",
+    ok = file:make_dir(Bin),
+    ok = file:write_file(Bin ++ "/mv", [
+        "#!/bin/sh\nfor file; do case $file in */.procket-*) stat -c '%a %U %G' \"$file\" >>", Dir, "/seen ;; esac; done\nexec ", os:find_executable("mv"), " \"$@\"\n"
+    ]),
+    _ = procket_test:sh_ok(["chmod 755 ", Bin, "/mv"]),
+    {0, _} = make("install-setuid", "GROUP=daemon", [{path, Bin ++ ":$PATH"} | Config]),
+    ?assertEqual({ok, <<"4750 root daemon\n">>}, file:read_file(Dir ++ "/seen")),
+    ?assertEqual({8#4750, 0, 1}, mode(proplists:get_value(installed, Config))).
+
 %% A new file takes the place of the old one: what runs the old one, or has it open, does not get the new one's rights.
 replaces(Config) ->
     Path = proplists:get_value(installed, Config),
@@ -125,7 +138,7 @@ needs_root(Config) ->
     Config.
 
 make(Target, Variables, Config) ->
-    procket_test:sh(["make -s -C ", procket_test:project_root(), " ", Target, " DESTDIR=", proplists:get_value(destdir, Config), " ", Variables, " 2>&1"]).
+    procket_test:sh(["PATH=", proplists:get_value(path, Config, "$PATH"), " make -s -C ", procket_test:project_root(), " ", Target, " DESTDIR=", proplists:get_value(destdir, Config), " ", Variables, " 2>&1"]).
 
 says(Output, Expressions) ->
     [?assertMatch({match, _}, re:run(Output, Expression, [unicode]), {Expression, Output}) || Expression <- Expressions].

@@ -27,7 +27,7 @@ init_per_testcase(_, Config) -> Config.
 ports(_Config) ->
     with_policy("deny USER tcp 81\nallow USER udp 53,67-68\nallow USER tcp 80-90 # web\n", fun(_Machine, Ask) ->
         ?assertEqual([ok, ok, ok, eacces, ok, eacces, ok, eacces, eacces, eacces], Ask([
-            "53, [{protocol, udp}]", "67, [{protocol, udp}, {family, inet6}]", "68, [{protocol, udp}]", "69, [{protocol, udp}]",
+            "53, [{protocol, udp}]", "67, [{protocol, udp}, {family, inet6}]", "68, [{protocol, udp}, {ip, {127,0,0,2}}]", "69, [{protocol, udp}]",
             "80, []", "81, []", "90, []", "53, []", "0, [{protocol, udp}]", "0, [{protocol, icmp}]"
         ]))
     end).
@@ -145,8 +145,8 @@ namespaces(_Config) ->
     end).
 
 devices(_Config) ->
-    with_policy("deny USER device tap3\nallow USER device net/tun\nallow USER device tap*\n", fun(#{dir := Dir} = Machine, _Ask) ->
-        [_ = procket_test:sh_ok(["mknod -m 600 ", Dir, "/dev/", N, " c 1 3"]) || N <- ["tap3", "secret", "tapx"]],
+    with_policy("deny USER device tap3\nallow USER device net/tun\nallow USER device tap*\nallow USER device num0\n", fun(#{dir := Dir} = Machine, _Ask) ->
+        [_ = procket_test:sh_ok(["mknod -m 600 ", Dir, "/dev/", N, " c 1 3"]) || N <- ["tap3", "secret", "tapx", "num0"]],
         _ = procket_test:sh_ok(["ln -s secret ", Dir, "/dev/taplink; mkdir ", Dir, "/dev/tapdir; touch ", Dir, "/dev/tapfile"]),
         Opener = setuid(Machine),
         Dev = fun(Device) -> result(procket_machine:eval(Machine, ["procket:dev(\"", Device, "\", [", Opener, "])"])) end,
@@ -155,7 +155,9 @@ devices(_Config) ->
             [Dev(D) || D <- ["net/tun", "tapx", "secret", "tap3", "null", "taplink", "tapdir", "tapfile", "tapnone"]]
         ),
         %% The first of the numbered ones is one that may not be opened.
-        ?assertEqual(eacces, Dev("tap"))
+        ?assertEqual(eacces, Dev("tap")),
+        %% A line about a numbered one alone is not about the name without a number.
+        ?assertEqual([ok, eacces], [Dev("num0"), Dev("num")])
     end).
 
 with_capabilities(_Config) ->
@@ -178,7 +180,10 @@ with_capabilities(_Config) ->
 only_for_the_privileged(_Config) ->
     with_policy("deny * any\n", fun(Machine, Ask) ->
         ?assertEqual([eacces], Ask(["0, [{protocol, udp}]"])),
-        ?assertEqual([ok, eacces], ask(Machine, "{exec, [\"\"]}", ["0, [{protocol, udp}]", "53, [{protocol, udp}]"]))
+        ?assertEqual([ok, eacces], ask(Machine, "{exec, [\"\"]}", ["0, [{protocol, udp}]", "53, [{protocol, udp}]"])),
+        %% A BEAM that may do it itself.
+        Ambient = ["--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"],
+        ?assertMatch({0, "{ok," ++ _}, procket_machine:run(Machine, user(Machine) ++ Ambient ++ beam(Machine, "procket:open(53, [{protocol, udp}, {exec, [\"\"]}])")))
     end).
 
 not_trusted(_Config) ->

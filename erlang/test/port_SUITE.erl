@@ -1,5 +1,6 @@
 %% The application and its port processes: started when needed, shared, replaced, ended.
 -module(port_SUITE).
+-include_lib("kernel/include/file.hrl").
 -include_lib("stdlib/include/assert.hrl").
 -compile([export_all, nowarn_export_all]).
 
@@ -7,7 +8,7 @@ all() ->
     [
         first_call_starts_the_application, first_call_with_a_pipe, shared, one_opener_for_each_command, replaced_after_kill, calls_in_flight_get_epipe,
         sockets_outlive_the_port_process, stopping_ends_all, no_answer_in_time, caller_dies_while_it_waits, late_answer_leaves_no_descriptor,
-        temporary_directory_is_left_clean, temporary_directory_missing, close_any_descriptor, close_bad_descriptor,
+        stranger_on_the_channel, temporary_directory_is_left_clean, temporary_directory_missing, close_any_descriptor, close_bad_descriptor,
         socket_and_bind, bind_errors, long_request, longest_request, too_long_request, family_and_errno, opener_does_nothing_else,
         worker_dies_at_start, ends_with_the_vm, bare_erl
     ].
@@ -91,6 +92,30 @@ calls_in_flight_get_epipe(_Config) ->
     _ = procket_test:sh_ok("kill -9 " ++ Worker),
     [receive {Pid, Result} -> ?assertEqual({error, epipe}, Result) end || Pid <- Pids],
     ok = gen_udp:close(Socket).
+
+%% Another user does not get to the socket on which the node waits, and one that does not know the secret is dropped.
+stranger_on_the_channel(_Config) ->
+    {ok, Listener} = procket_channel:listen(undefined),
+    Path = procket_channel:path(Listener),
+    try
+        [?assertMatch({ok, #file_info{mode = Mode}} when Mode band 8#777 =:= Expected, file:read_file_info(File)) || {File, Expected} <- [{Path, 8#600}, {filename:dirname(Path), 8#700}]],
+        {ok, Secret} = procket_channel:secret(),
+        ?assertEqual(32, byte_size(Secret)),
+        Connect = fun(Data) ->
+            {ok, Socket} = socket:open(local, stream),
+            ok = socket:connect(Socket, #{family => local, path => Path}),
+            ok = socket:send(Socket, Data),
+            Socket
+        end,
+        Strangers = [Connect(Data) || Data <- [<<0:256>>, binary:part(Secret, 0, 31), <<>>]],
+        ?assertEqual({error, etimedout}, procket_channel:accept(Listener, Secret, 0)),
+        [?assertMatch({error, R} when R =:= closed; R =:= econnreset, socket:recv(Socket)) || Socket <- Strangers],
+        Known = Connect(Secret),
+        {ok, Channel} = procket_channel:accept(Listener, Secret, 5000),
+        [ok = socket:close(Socket) || Socket <- [Channel, Known | Strangers]]
+    after
+        procket_channel:unlisten(Listener)
+    end.
 
 sockets_outlive_the_port_process(_Config) ->
     {ok, FD} = procket:open(0, [{protocol, udp}]),

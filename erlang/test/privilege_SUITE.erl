@@ -8,8 +8,8 @@ all() ->
     [
         refused_without_rights, setuid_opener, setuid_opener_of_another_group, sudo_opener, sudo_without_a_rule,
         capable_opener, capability_for_devices, capable_beam, privileged_beam, root_beam_under_sudo, beam_with_ambient_capabilities,
-        setgid_gives_nothing, setuid_process, sudo_process, capable_process, root_process, worker_of_a_setuid_file,
-        worker_of_a_capable_file, worker_of_an_ordinary_file, rights_that_no_line_needs, policy_that_needs_more, capture, capture_of_a_beam_with_ambient_capabilities, libraries, hostile_libraries, demo
+        setgid_gives_nothing, groups_and_signals, setuid_process, sudo_process, capable_process, root_process, worker_of_a_setuid_file,
+        worker_of_a_capable_file, worker_of_an_ordinary_file, rights_that_no_line_needs, policy_that_needs_more, capture, capture_of_a_beam_with_ambient_capabilities, compiler_with_ambient_capabilities, libraries, hostile_libraries, demo
     ].
 
 suite() ->
@@ -26,7 +26,7 @@ init_per_testcase(Case, Config) when Case =:= sudo_opener; Case =:= sudo_without
 init_per_testcase(hostile_libraries, Config) ->
     procket_machine:need(Config, ["sudo", "cc"]);
 init_per_testcase(Case, Config) when
-    Case =:= capable_opener; Case =:= capability_for_devices; Case =:= capable_beam; Case =:= capable_process; Case =:= worker_of_a_capable_file
+    Case =:= capable_opener; Case =:= capability_for_devices; Case =:= capable_beam; Case =:= capable_process; Case =:= groups_and_signals; Case =:= worker_of_a_capable_file
 ->
     procket_test:need("setcap", Config);
 init_per_testcase(_, Config) ->
@@ -95,7 +95,12 @@ capability_for_devices(_Config) ->
         Opener = procket_machine:capable(Machine, "cap_dac_override+p"),
         Open = open(Machine, ["{exec, [\"\"]}, {progname, \"", Opener, "\"}"]),
         ?assertMatch("{ok," ++ _, Open("dev(\"private\", [{protocol, udp}")),
-        ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}"))
+        ?assertEqual("{error,eacces}", Open("open(53, [{protocol, udp}")),
+        %% It also reads a policy that is not for everyone, where there is no other right to do so.
+        #{dir := Dir} = Machine,
+        procket_machine:policy(Machine, "allow * udp 0\n"),
+        _ = procket_test:sh_ok(["chmod 600 ", Dir, "/etc/procket/policy.conf"]),
+        ?assertEqual([dac_override], permitted_to_opener(Machine, Opener))
     end).
 
 %% A copy of OTP's runtime whose beam.smp has capabilities. They do not pass to what it starts: the node makes and binds the sockets
@@ -191,6 +196,22 @@ setgid_gives_nothing(_Config) ->
         end)
     end).
 
+%% Supplementary groups go where root's rights can drop them, and so does the bounding set. What the caller ignores or blocks counts
+%% for neither.
+groups_and_signals(_Config) ->
+    procket_machine:with(fun(#{user := User, uid := Uid} = Machine) ->
+        _ = procket_machine:run_ok(Machine, ["usermod", "-a", "-G", "daemon", User]),
+        Own = integer_to_list(Uid),
+        Signals = ["env", "--ignore-signal=INT", "--block-signal=USR1"],
+        Status = fun(Program) -> with_opener(Machine, Signals, Program, fun(Pid) -> status(Pid) end) end,
+        Setuid = Status(procket_machine:setuid(Machine)),
+        ?assertEqual({[], 0}, {maps:get("Groups", Setuid) -- [Own], capabilities("CapBnd", Setuid)}),
+        Capable = Status(procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep")),
+        ?assertEqual(["1"], maps:get("Groups", Capable) -- [Own]),
+        %% SIGPIPE alone.
+        [?assertEqual({0, 1 bsl 12}, {capabilities("SigBlk", S), capabilities("SigIgn", S)}) || S <- [Setuid, Capable]]
+    end).
+
 setuid_process(_Config) ->
     procket_machine:with(fun(Machine) ->
         Program = procket_machine:setuid(Machine),
@@ -277,6 +298,27 @@ capture_of_a_beam_with_ambient_capabilities(_Config) ->
             {ok, Limits} = file:read_file("/proc/" ++ Pid ++ "/limits"),
             [?assertMatch({match, _}, re:run(Limits, Line)) || Line <- ["Max open files +16 +16 ", "Max processes +0 +0 "]]
         end})
+    end).
+
+%% Nor has the compiler of filters any.
+compiler_with_ambient_capabilities(_Config) ->
+    procket_machine:with(fun(#{user := User, lib := Lib} = Machine) ->
+        Program = Lib ++ "/priv/procket-filter",
+        case filelib:is_file(Program) of
+            false ->
+                {comment, "built without libpcap"};
+            true ->
+                Port = procket_machine:start(Machine, ["setpriv", "--reuid", User, "--regid", User, "--init-groups", "--inh-caps", "+net_raw,+net_admin",
+                    "--ambient-caps", "+net_raw,+net_admin", Program, "1", "65535"]),
+                {os_pid, N} = erlang:port_info(Port, os_pid),
+                Pid = integer_to_list(N),
+                try
+                    Sets = fun() -> [capabilities(Set, status(Pid)) || Set <- ["CapPrm", "CapEff", "CapInh", "CapAmb"]] end,
+                    procket_test:wait_until(fun() -> maps:get("Name", status(Pid)) =:= ["procket-filter"] andalso Sets() =:= [0, 0, 0, 0] end)
+                after
+                    port_close(Port)
+                end
+        end
     end).
 
 worker_of_an_ordinary_file(_Config) ->
@@ -457,8 +499,11 @@ private_device(#{dir := Dir}) ->
     procket_test:sh_ok(["mknod -m 600 ", Dir, "/dev/private c 1 3"]).
 
 %% Starts an opener as the user, and leaves it waiting for input.
-with_opener(#{user := User} = Machine, Program, Fun) ->
-    Port = procket_machine:start(Machine, ["setpriv", "--reuid", User, "--regid", User, "--init-groups", Program, "opener"]),
+with_opener(Machine, Program, Fun) ->
+    with_opener(Machine, [], Program, Fun).
+
+with_opener(#{user := User} = Machine, Before, Program, Fun) ->
+    Port = procket_machine:start(Machine, Before ++ ["setpriv", "--reuid", User, "--regid", User, "--init-groups", Program, "opener"]),
     {os_pid, N} = erlang:port_info(Port, os_pid),
     Pid = integer_to_list(N),
     try

@@ -31,6 +31,11 @@ ping(_Config) ->
         Range = fun(Least, Most) -> io_lib:format("echo ~b ~b >/proc/sys/net/ipv4/ping_group_range", [Least, Most]) end,
         ?assertEqual("{error,eacces}", procket_machine:eval(Machine, Range(1, 0), Open)),
         ?assertMatch("{ok," ++ _, procket_machine:eval(Machine, Range(0, 2_147_483_647), Open)),
+        %% The kernel fills in the identifier and the checksum, and an answer comes.
+        Echo = "begin {ok, FD} = procket:open(0, [{protocol, icmp}, {type, dgram}, {exec, [\"\"]}]), "
+            "ok = procket:sendto(FD, <<8, 0, 0:16, 0:16, 1:16>>, 0, <<2:16/native, 0:16, 127, 0, 0, 1, 0:64>>), ok = procket:select(FD, read), "
+            "receive {procket, FD, ready, read} -> ok end, {ok, <<0, 0, _:16, Id:16, 1:16>>} = procket:recv(FD, 100), Id =/= 0 end",
+        ?assertEqual("true", procket_machine:eval(Machine, Range(Uid, Uid), Echo)),
         %% A raw socket still takes CAP_NET_RAW.
         ?assertEqual("{error,eperm}", procket_machine:eval(Machine, Range(Uid, Uid), "procket:open(0, [{protocol, icmp}, {exec, [\"\"]}])"))
     end).

@@ -1300,26 +1300,75 @@ def one_meaning():
     print(opened, "opened,", refused, "refused,", unclear, "failed")
 
 
+MAC = bytes([2, 0, 0, 0, 0, 2])
+
+
+def make_pair():
+    """va, which has an address, and vb: what goes out on the one comes in on the other."""
+    for words in ["link add va address %s type veth peer name vb" % MAC.hex(":"), "addr add 10.9.0.1/24 dev va", "link set va up", "link set vb up"]:
+        subprocess.run(["ip"] + words.split(), check=True)
+
+
+def checksum(data):
+    total = sum(struct.unpack(">%dH" % (len(data) // 2), data))
+    return ~((total & 0xffff) + (total >> 16)) & 0xffff
+
+
+def datagram(port, data):
+    """A frame that comes to 10.9.0.1."""
+    udp = struct.pack(">HHHH", 9, port, 8 + len(data), 0) + data
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes([10, 9, 0, 2]), bytes([10, 9, 0, 1]))
+    return MAC + bytes([2, 0, 0, 0, 0, 1]) + b"\x08\x00" + head[:10] + struct.pack(">H", checksum(head)) + head[12:] + udp
+
+
+def interface_by_index():
+    """A socket on an interface follows the interface to another name, and not the name to another interface."""
+    with open("/etc/procket/policy.conf", "w") as file:
+        file.write("allow %s udp 1053 on va\n" % USER)
+    make_pair()
+    opener = Started()
+    opener.attach()
+
+    def opened():
+        check(opener.ask("open", socket_request(port=1053, interface=b"va")) == OK)
+        [number] = opener.descriptors()
+        return socket.socket(fileno=number)
+
+    def comes_in(got):
+        """Sends on vb until something is there."""
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+            out.bind(("vb", 0))
+            for _ in range(1000):
+                out.send(datagram(1053, b"came"))
+                if select.select([got], [], [], 0.02)[0]:
+                    check(got.recv(100) == b"came")
+                    return
+        raise AssertionError("nothing comes")
+
+    with opened() as old:
+        comes_in(old)
+        for words in ["link set va down", "link set va name vc", "link set vc up"]:
+            subprocess.run(["ip"] + words.split(), check=True)
+        comes_in(old)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                old.recv(100)
+        subprocess.run(["ip", "link", "del", "vc"], check=True)
+        make_pair()
+        with opened() as new:
+            comes_in(new)
+            with contextlib.suppress(BlockingIOError):
+                check(old.recv(100) is None, "received on the new interface")
+    check(opener.end() == 0)
+
+
 def on_interface_holds():
     """A socket that a line with `on` allowed hears nothing of another interface, whatever its holder does with it."""
     with open("/etc/procket/policy.conf", "w") as file:
         file.write("".join("allow %s %s on %s\n" % (USER, what, interface) for interface in ["va", "l?"]
                            for what in ["udp *", "tcp *", "icmp", "raw *", "packet *", "socket inet dgram 136"]))
         file.write("allow %s udp *\nallow %s udp * on *\n" % (USER, USER))
-    mac = bytes([2, 0, 0, 0, 0, 2])
-    subprocess.run(["ip", "link", "add", "va", "address", mac.hex(":"), "type", "veth", "peer", "name", "vb"], check=True)
-    subprocess.run(["ip", "addr", "add", "10.9.0.1/24", "dev", "va"], check=True)
-    for name in ["va", "vb"]:
-        subprocess.run(["ip", "link", "set", name, "up"], check=True)
-
-    def checksum(data):
-        total = sum(struct.unpack(">%dH" % (len(data) // 2), data))
-        return ~((total & 0xffff) + (total >> 16)) & 0xffff
-
-    def datagram(port, data):
-        udp = struct.pack(">HHHH", 9, port, 8 + len(data), 0) + data
-        head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes([10, 9, 0, 2]), bytes([10, 9, 0, 1]))
-        return mac + bytes([2, 0, 0, 0, 0, 1]) + b"\x08\x00" + head[:10] + struct.pack(">H", checksum(head)) + head[12:] + udp
+    make_pair()
 
     # What comes in on va, again and again.
     read, write = os.pipe()
