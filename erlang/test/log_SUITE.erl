@@ -23,9 +23,11 @@ end_per_suite(_Config) ->
 
 init_per_testcase(_, Config) ->
     _ = application:stop(procket),
+    %% A test that was ended may have left it lower.
+    ok = logger:set_primary_config(level, notice),
     ok = logger:add_handler(?MODULE, ?MODULE, #{config => self(), filter_default => stop,
         filters => [{procket, {fun logger_filters:domain/2, {log, sub, [procket]}}}]}),
-    [{level, maps:get(level, logger:get_primary_config())} | Config].
+    Config.
 
 end_per_testcase(_, _Config) ->
     ok = logger:remove_handler(?MODULE),
