@@ -184,11 +184,12 @@ extension Privileges {
   /// where this process has rights that its caller has not.
   borrowing func permit(_ wanted: Wanted) throws(Errno) -> Permission {
     guard caller.isOutranked else { return Permission() }
-    let user = try? history.accounts().name(of: caller.user)
+    let user: String?
     let cause: String
     let refusal: String
     do throws(PolicyError) {
       let inForce = try Policy.inForce(with: self)
+      user = inForce.accounts.name(of: caller.user)
       let groups = caller.groups(in: inForce.accounts)
       let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups)
       let line = rule.map { "line \($0.line) of \(inForce.name)" }
@@ -205,6 +206,7 @@ extension Privileges {
         refusal = "denied by policy"
       }
     } catch {
+      user = (try? history.accounts())?.name(of: caller.user)
       cause = "\(Policy.path): \(error)"
       refusal = error.summary
       if error.isForbidden { _ = hasForgone([.dacReadSearch, .dacOverride]) }
