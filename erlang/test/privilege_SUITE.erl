@@ -208,8 +208,9 @@ groups_and_signals(_Config) ->
         ?assertEqual({[], 0}, {maps:get("Groups", Setuid) -- [Own], capabilities("CapBnd", Setuid)}),
         Capable = Status(procket_machine:capable(Machine, "cap_net_bind_service,cap_net_raw+ep")),
         ?assertEqual(["1"], maps:get("Groups", Capable) -- [Own]),
-        %% SIGPIPE alone.
-        [?assertEqual({0, 1 bsl 12}, {capabilities("SigBlk", S), capabilities("SigIgn", S)}) || S <- [Setuid, Capable]]
+        %% SIGPIPE alone, but for 32 and 33: these are the C library's, and nobody can set them by sigaction(3).
+        Mask = fun(Name, S) -> capabilities(Name, S) band bnot (3 bsl 31) end,
+        [?assertEqual({0, 1 bsl 12}, {Mask("SigBlk", S), Mask("SigIgn", S)}) || S <- [Setuid, Capable]]
     end).
 
 setuid_process(_Config) ->
