@@ -5,22 +5,16 @@ import SystemCalls
   /// Where packets come from: a packet socket with a ring, another socket, or a device.
   public struct CaptureSource: ~Copyable {
     public struct Options {
-      public var etherType: UInt16
+      public var etherType: UInt16 = 0
       /// The most that is kept of a packet, in bytes.
-      public var snapshotLength: Int
-      public var promiscuous: Bool
+      public var snapshotLength = 0
+      public var promiscuous = false
       /// The ring's size, in bytes.
-      public var buffer: Int
+      public var buffer = 0
       /// There is no link-layer header.
-      public var cooked: Bool
+      public var cooked = false
 
-      public init(etherType: UInt16, snapshotLength: Int, promiscuous: Bool, buffer: Int, cooked: Bool) {
-        self.etherType = etherType
-        self.snapshotLength = snapshotLength
-        self.promiscuous = promiscuous
-        self.buffer = buffer
-        self.cooked = cooked
-      }
+      public init() {}
     }
 
     public struct Statistics {

@@ -1,9 +1,11 @@
 import SystemCalls
 
 #if os(Linux)
-  /// Sends the messages of one request after the other, in order, and keeps those that have to wait.
-  public struct Injector: ~Copyable {
+  /// Sends the messages of one request after the other, in order, and keeps those that have to wait. Each request has an `Origin`, where
+  /// its answer goes.
+  public struct Injector<Origin: Sendable>: ~Copyable {
     private struct Waiting {
+      let origin: Origin
       let id: [UInt8]
       let messages: [[UInt8]]
       var done: Int
@@ -12,14 +14,15 @@ import SystemCalls
 
     /// A request that was sent, or failed after `sent` of its messages.
     public struct Done {
+      public let origin: Origin
       public let id: [UInt8]
       public let sent: Int
       public let error: Errno?
     }
 
     /// The most that waits, in bytes, and what is counted for a message beside its own.
-    private static let most = 16 << 20
-    private static let overhead = 64
+    private static var most: Int { 16 << 20 }
+    private static var overhead: Int { 64 }
 
     private var waiting: [Waiting] = []
     private var waitingSize = 0
@@ -35,7 +38,7 @@ import SystemCalls
 
     /// Sends; `ENOBUFS` where too much waits already; nil where it has to wait, and ``resume(to:isSocket:)`` tells later. `ECANCELED`: an earlier request of this name failed.
     public mutating func send(
-      _ messages: [UnsafeRawBufferPointer], id: UnsafeRawBufferPointer, to fd: CInt, isSocket: Bool
+      _ messages: [UnsafeRawBufferPointer], id: UnsafeRawBufferPointer, from origin: Origin, to fd: CInt, isSocket: Bool
     ) -> (sent: Int, error: Errno?)? {
       if !failed.isEmpty, id.elementsEqual(failed) { return (0, Errno(rawValue: ECANCELED)) }
       var count = 0
@@ -55,7 +58,9 @@ import SystemCalls
         return (count, Errno(rawValue: ENOBUFS))
       }
       waitingSize += size
-      waiting.append(Waiting(id: [UInt8](id), messages: messages.map { [UInt8]($0) }, done: count, size: size))
+      waiting.append(
+        Waiting(
+          origin: origin, id: [UInt8](id), messages: messages.map { [UInt8]($0) }, done: count, size: size))
       return nil
     }
 
@@ -64,7 +69,7 @@ import SystemCalls
       var done: [Done] = []
       while var first = waiting.first {
         if first.id == failed {
-          done.append(Done(id: first.id, sent: 0, error: Errno(rawValue: ECANCELED)))
+          done.append(Done(origin: first.origin, id: first.id, sent: 0, error: Errno(rawValue: ECANCELED)))
           removeFirst()
           continue
         }
@@ -80,10 +85,12 @@ import SystemCalls
             return done
           }
           failed = first.id
-          done.append(Done(id: first.id, sent: first.done, error: error))
+          done.append(Done(origin: first.origin, id: first.id, sent: first.done, error: error))
           break
         }
-        if first.done == first.messages.count { done.append(Done(id: first.id, sent: first.done, error: nil)) }
+        if first.done == first.messages.count {
+          done.append(Done(origin: first.origin, id: first.id, sent: first.done, error: nil))
+        }
         removeFirst()
       }
       return done

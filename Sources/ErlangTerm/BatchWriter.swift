@@ -28,8 +28,8 @@ public struct BatchWriter: ~Copyable {
   private static let beginning = 17
   private static let elementOverhead = 32
   private static let ending = 1
-  /// The encoding of the atom `packets`.
-  private static let nameLength = 9
+  /// What stands around the chunk of a fragment at most, with the header of its frame: so large that one fragment is never enough.
+  private static let fragmentOverhead = 64
 
   private let memory: UnsafeMutablePointer<CChar>
   /// How many of the bytes that were taken last stay.
@@ -131,11 +131,12 @@ public struct BatchWriter: ~Copyable {
     count = 0
   }
 
-  /// A packet that does not fit into a frame crosses in parts.
+  /// A packet that does not fit into a frame crosses in fragments.
   private mutating func addLong(_ bytes: UnsafeRawBufferPointer, _ stamp: Stamp?) -> Bool {
     close()
-    let longest = Self.beginning + Self.elementOverhead + bytes.count + Self.ending
-    guard makeRoom(for: Parts.length(of: longest, idLength: Self.nameLength)) else { return false }
+    let most = Self.longest - Self.fragmentOverhead
+    let length = Self.beginning + Self.elementOverhead + bytes.count + Self.ending
+    guard makeRoom(for: length + (length / most + 1) * Self.fragmentOverhead) else { return false }
     var whole = TermWriter()
     whole.version()
     whole.tupleHeader(2)
@@ -148,15 +149,24 @@ public struct BatchWriter: ~Copyable {
     }
     whole.binary(bytes)
     whole.emptyList()
-    var name = TermWriter()
-    name.atom("packets")
-    var scratch = TermWriter()
     whole.withBytes { encoded in
-      name.withBytes { id in
-        Parts.split(encoded, id: id, with: &scratch) { add(frame: $0) }
+      for offset in stride(from: 0, to: encoded.count, by: most) {
+        add(
+          fragment: UnsafeRawBufferPointer(rebasing: encoded[offset...].prefix(most)),
+          isLast: offset + most >= encoded.count)
       }
     }
     return true
+  }
+
+  private mutating func add(fragment: UnsafeRawBufferPointer, isLast: Bool) {
+    let name = isLast ? "last_fragment" : "fragment"
+    cursor = CInt(end + Self.header)
+    ei_encode_version(memory, &cursor)
+    ei_encode_tuple_header(memory, &cursor, 2)
+    ei_encode_atom_len_as(memory, &cursor, name, CInt(name.utf8.count), ERLANG_UTF8, ERLANG_UTF8)
+    ei_encode_binary(memory, &cursor, fragment.baseAddress, CLong(fragment.count))
+    finish(Int(cursor) - end - Self.header)
   }
 
   private mutating func add(frame: UnsafeRawBufferPointer) {

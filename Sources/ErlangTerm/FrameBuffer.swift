@@ -17,6 +17,8 @@ public struct FrameBuffer: ~Copyable {
 
   /// The longest frame of `{packet,2}`.
   public static let longestFrame = 65_535
+  /// The longest term that crosses in one frame of any format, in bytes.
+  public static let longestTerm = 1 << 24
   /// The room that there is without a longer frame, in bytes.
   private static let kept = 2 * (2 + longestFrame)
 

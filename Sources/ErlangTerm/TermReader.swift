@@ -70,6 +70,14 @@ public struct TermReader {
     guard ei_decode_list_header(base, &index, &arity) == 0, arity == 0 else { throw .mismatch }
   }
 
+  /// The number of pairs of the map that starts here; a key and its value follow for each.
+  public mutating func mapHeader() throws(Failure) -> Int {
+    guard isAtTerm else { throw .mismatch }
+    var arity: CInt = 0
+    guard ei_decode_map_header(base, &index, &arity) == 0 else { throw .mismatch }
+    return Int(arity)
+  }
+
   /// Whether the list that starts here is written as a string.
   public var isString: Bool { nextTag == Tag.string }
 

@@ -6,27 +6,23 @@ public struct SocketRequest {
   public var family: CInt
   public var type: CInt
   public var number: CInt
-  public var address: [UInt8]
-  public var port: UInt16
-  public var interface: String
-  public var namespace: String
+  public var address: [UInt8] = []
+  public var port: UInt16 = 0
+  public var interface = ""
+  public var namespace = ""
+  /// Nil: it does not listen.
   public var backlog: CInt?
   /// A program of classic BPF for a packet socket; empty where it takes all.
   public var filter: [UInt8] = []
 
-  public init(
-    family: CInt, type: CInt, protocol number: CInt, address: [UInt8], port: UInt16, interface: String,
-    namespace: String, backlog: CInt?
-  ) {
+  public init(family: CInt = 0, type: CInt = 0, protocol number: CInt = 0) {
     self.family = family
     self.type = type
     self.number = number
-    self.address = address
-    self.port = port
-    self.interface = interface
-    self.namespace = namespace
-    self.backlog = backlog
   }
+
+  /// A packet socket as a capture needs it: of no protocol, so that it receives nothing before it is bound again.
+  public static func capture() -> SocketRequest { SocketRequest(family: SocketKind.packetFamily) }
 
   var kind: SocketKind { SocketKind(family, type, number) }
 
@@ -43,15 +39,6 @@ public struct SocketRequest {
     #if os(Linux)
       guard interface.utf8.count < IFNAMSIZ else { throw Errno(rawValue: ENODEV) }
     #endif
-  }
-
-  /// A packet socket as a capture needs it: of no protocol, so that it receives nothing before it is bound again.
-  public static func capture(type: CInt, interface: String, namespace: String, filter: [UInt8]) -> SocketRequest {
-    var request = SocketRequest(
-      family: SocketKind.packetFamily, type: type, protocol: 0, address: [], port: 0, interface: interface,
-      namespace: namespace, backlog: nil)
-    request.filter = filter
-    return request
   }
 
   /// Letters, digits and `. _ - : @`, or empty.

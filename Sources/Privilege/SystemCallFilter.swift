@@ -69,7 +69,7 @@ public enum Role: String, CaseIterable, Sendable {
         SYS_read, SYS_writev, SYS_close, SYS_bind, SYS_setsockopt, SYS_getsockopt, SYS_getsockname,
       ]) + polling
 
-    /// Sockets of its own, and the lane.
+    /// Sockets of its own, and the connections.
     private static let sockets: [Call] = plain([
       SYS_fstatfs, SYS_socket, SYS_socketpair, SYS_connect, SYS_listen, SYS_sendmsg, SYS_sendto, SYS_getpid,
       SYS_sched_yield, SYS_sched_getaffinity,
@@ -115,7 +115,7 @@ public enum Role: String, CaseIterable, Sendable {
         Call(
           SYS_ioctl, argument: 1,
           .oneOf([SIOCGIFINDEX, SIOCGIFNAME, SIOCGIFMTU, SIOCGIFHWADDR, CInt(FIONREAD)].map { UInt32($0) })),
-      ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendmmsg]) + status
+      ] + plain([SYS_recvmsg, SYS_recvmmsg, SYS_recvfrom, SYS_sendto, SYS_sendmmsg]) + status
 
     // aarch64 never had the older ones.
     #if arch(x86_64)

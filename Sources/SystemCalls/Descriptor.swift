@@ -30,9 +30,12 @@ public struct LateDescriptor: ~Copyable {
     descriptor = consume new
   }
 
-  public mutating func close() {
+  public mutating func close() { _ = take() }
+
+  /// Gives the descriptor away; nil where none is open.
+  public mutating func take() -> Descriptor? {
     number = -1
-    descriptor = nil
+    return descriptor.take()
   }
 }
 
@@ -67,6 +70,15 @@ public struct Descriptors: ~Copyable {
     guard let first = numbers.first else { return nil }
     numbers = DescriptorNumbers(Array(numbers.dropFirst()))
     return Descriptor(owning: first)
+  }
+
+  /// Moves the first `count` of these to another holder.
+  public mutating func takeFirst(_ count: Int) -> Descriptors {
+    guard count < numbers.count else { return takeAll() }
+    var taken = Descriptors()
+    taken.numbers = DescriptorNumbers(Array(numbers.prefix(count)))
+    numbers = DescriptorNumbers(Array(numbers.dropFirst(count)))
+    return taken
   }
 
   /// Moves all of these to another holder.

@@ -132,24 +132,4 @@ public enum Messages {
     }
     return try send(fd, bytes, flags: 0, control: control, to: nowhere)
   }
-
-  /// Sends one byte with descriptors, however long it takes.
-  public static func send(_ descriptors: borrowing Descriptors, over fd: CInt) throws(Errno) {
-    var byte: UInt8 = 0
-    while true {
-      do throws(Errno) {
-        _ = try withUnsafeBytes(of: &byte) { (bytes) throws(Errno) in
-          try send(bytes, with: descriptors, over: fd)
-        }
-        return
-      } catch {
-        switch error.rawValue {
-        case EAGAIN: try Files.wait(for: fd, CInt(POLLOUT))
-        // So many descriptors of this user are on the way: some arrive.
-        case ETOOMANYREFS: _ = poll(nil, 0, 1)
-        default: throw error
-        }
-      }
-    }
-  }
 }

@@ -66,7 +66,7 @@ struct Answer: ~Copyable {
       [UInt8](reason.utf8).withUnsafeBytes { term.binary($0) }
     case .name(let name): term.atom(name)
     case .argument(let number): pair("badarg", Int64(number))
-    case .part(let offset): pair("badpart", Int64(offset))
+    case .key(let name): pair("badarg", name)
     case .undefined: pair("undef", function)
     case .noDescriptor: pair("nofd", function)
     case .arity(let expected):
@@ -96,7 +96,16 @@ struct Answer: ~Copyable {
     term.atom(function)
   }
 
-  /// Adds the number of descriptors that went ahead.
+  /// Replaces an answer that is longer than `most` bytes by an error. It has no identifier where that alone is too long.
+  mutating func failTooLong(most: Int) {
+    term.patch(Self.arityOffset, with: 2)
+    fail(.code(EMSGSIZE), function: "")
+    guard length > most else { return }
+    begin(id: nil)
+    fail(.code(EMSGSIZE), function: "")
+  }
+
+  /// Adds the number of descriptors that come with it.
   mutating func add(descriptors count: Int) {
     term.patch(Self.arityOffset, with: 3)
     term.integer(Int64(count))
@@ -125,37 +134,23 @@ struct Answer: ~Copyable {
   /// The bytes of the term.
   var length: Int { term.count - Self.room }
 
-  /// Whether it does not even cross in parts.
-  var isTooLong: Bool { length > Parts.longestTerm }
-
-  /// Writes the answer in frames of `{packet,2}`, in parts where one does not suffice. `id` is that of the request.
-  mutating func write(to fd: CInt, id: UnsafeRawBufferPointer?, with scratch: inout TermWriter) throws(Errno) {
-    let length = length
-    if length <= FrameBuffer.longestFrame {
-      let header = Self.room - 2
-      term.patch(header, with: UInt8(length >> 8))
-      term.patch(header + 1, with: UInt8(length & 0xff))
-      return try term.withBytes { (bytes) throws(Errno) in
-        try Files.writeAll(fd, UnsafeRawBufferPointer(rebasing: bytes[header...]))
-      }
-    }
-    guard let id else { return }
-    try term.withBytes { (bytes) throws(Errno) in
-      let encoded = UnsafeRawBufferPointer(rebasing: bytes[Self.room...])
-      try Parts.split(encoded, id: id, with: &scratch) { (frame) throws(Errno) in
-        let header: [UInt8] = [UInt8(frame.count >> 8), UInt8(frame.count & 0xff)]
-        try header.withBytes { (bytes) throws(Errno) in try Files.writeAll(fd, bytes) }
-        try Files.writeAll(fd, frame)
-      }
-    }
+  /// Gives the answer to `body` as a frame of `{packet,2}`, for which it has to be short enough.
+  mutating func withShortFrame(_ body: (UnsafeRawBufferPointer) throws(Errno) -> Void) throws(Errno) {
+    let header = Self.room - FrameBuffer.Format.packet2.header
+    writeHeader(from: header)
+    try term.withBytes { (bytes) throws(Errno) in try body(UnsafeRawBufferPointer(rebasing: bytes[header...])) }
   }
 
   /// Gives the answer to `body` as a frame with a header of four bytes.
   mutating func withFrame(_ body: (UnsafeRawBufferPointer) -> Void) {
+    writeHeader(from: 0)
+    term.withBytes { body($0) }
+  }
+
+  private mutating func writeHeader(from start: Int) {
     let length = length
-    for index in 0..<Self.room {
+    for index in start..<Self.room {
       term.patch(index, with: UInt8(truncatingIfNeeded: length >> (8 * (Self.room - 1 - index))))
     }
-    term.withBytes { body($0) }
   }
 }

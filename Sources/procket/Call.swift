@@ -8,14 +8,14 @@ enum Failure: Error {
   case refused(Errno, reason: String)
   /// `{error, {badarg, N}}`
   case argument(Int)
+  /// `{error, {badarg, Key}}`
+  case key(String)
   /// `{error, {badarity, Function, Expected}}`, `{error, {undef, Function}}`, `{error, {nofd, Function}}`
   case arity(expected: Int)
   case undefined
   case noDescriptor
   /// `{error, Name}`, where the name is no errno's.
   case name(String)
-  /// `{error, {badpart, Offset}}`
-  case part(offset: Int)
 
   static func code(_ number: CInt) -> Failure { .errno(Errno(rawValue: number)) }
 }
@@ -31,6 +31,8 @@ struct Call: ~Copyable {
   let descriptors: DescriptorNumbers
   /// What goes back with the answer.
   var outgoing = Descriptors()
+  /// Whether there is an answer now.
+  var isAnswered = true
 
   /// `arguments` is at a list.
   init(id: UnsafeRawBufferPointer, arguments: TermReader, descriptors: DescriptorNumbers) {
@@ -147,6 +149,38 @@ struct Call: ~Copyable {
   }
 
   var isTuple: Bool { reader.isTuple }
+
+  mutating func boolean() throws(Failure) -> Bool {
+    switch try atom() {
+    case "true": return true
+    case "false": return false
+    default: throw .argument(position)
+    }
+  }
+
+  /// The pairs of a map, in any order: `value` reads the value of a key, and throws an argument's number where it is wrong, or where there is
+  /// no such key. Each key may come once, and those that are `required` have to.
+  mutating func map(
+    required: [String], _ value: (_ key: String, inout Call) throws(Failure) -> Void
+  ) throws(Failure) {
+    let count = try argument { (reader) throws(TermReader.Failure) in try reader.mapHeader() }
+    let outer = position
+    var keys: [String] = []
+    for _ in 0..<count {
+      position = outer - 1
+      let key = try atom()
+      guard !keys.contains(key) else { throw .key(key) }
+      keys.append(key)
+      do {
+        try value(key, &self)
+      } catch {
+        if case .argument = error { throw .key(key) }
+        throw error
+      }
+    }
+    position = outer
+    for key in required where !keys.contains(key) { throw .key(key) }
+  }
 }
 
 extension Call {

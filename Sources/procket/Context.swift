@@ -1,3 +1,4 @@
+import ErlangTerm
 import Privilege
 import SystemCalls
 
@@ -18,10 +19,13 @@ struct Counters {
 struct Context: ~Copyable {
   let privileges: Privileges
   let commands: [String: Command]
-  /// The Unix socket to the BEAM, once it is connected, and the BEAM's process.
-  var channel = LateDescriptor()
+  var stdin = FrameReader(.packet2, takesDescriptors: false)
+  /// The connection of the node's server, once `attach` has made it, and the node's process.
+  var attached: Connection
   var peer: pid_t = -1
-  var lane: Lane
+  /// The connection of one caller at a time, and its successor, once the answer that brings the other end of that was sent.
+  var direct: Connection
+  var nextDirect = LateDescriptor()
   var spin = Spin()
   /// Whether the BEAM has asked for the reasons of refusals.
   var tellsReasons = false
@@ -30,20 +34,20 @@ struct Context: ~Copyable {
   var batches = 0
   var memory = Memory()
   var readiness = Readiness()
-  /// The answer to the request that is being served.
+  #if os(Linux)
+    var capture = CaptureState()
+  #endif
+  /// Where the request that is being served came from, the descriptors that came along, and its answer.
+  var stream = Stream.stdin
+  var incoming = Descriptors()
   var answer = Answer()
   private var scratch = Scratch()
 
   init(_ role: Role, privileges: consuming Privileges) {
     self.privileges = privileges
     commands = Commands.table(role.commands)
-    lane = Lane(rights: role.rights, longest: role.longestRequest)
-  }
-
-  /// Sends the answer on the lane, and with it the descriptors that it brings.
-  mutating func sendOnLane(_ outgoing: consuming Descriptors) {
-    lane.append(outgoing)
-    answer.withFrame { lane.send($0) }
+    attached = Connection(role)
+    direct = Connection(role)
   }
 
   /// Memory for the time of one call; its contents are undefined.

@@ -8,9 +8,6 @@ struct Request {
   /// They may be anything.
   let arguments: TermReader
 
-  /// Whether it is a part of another one. What is assembled of parts must not be: nothing nests.
-  var isPart: Bool { function == "part" }
-
   /// Where there is something else in the frame, the answer says so.
   init?(_ frame: UnsafeRawBufferPointer, otherwise answer: inout Answer) {
     do throws(TermReader.Failure) {
@@ -28,27 +25,6 @@ struct Request {
         answer.fail(.name("badrequest"), function: "")
       }
       return nil
-    }
-  }
-}
-
-extension PartAssembler {
-  /// Adds what a request `part` has: `[Offset, Total, Chunk]`.
-  mutating func add(
-    _ request: Request, keeping kept: @autoclosure () -> Kept
-  ) throws(Failure) -> (bytes: [UInt8], kept: Kept)? {
-    var reader = request.arguments
-    do {
-      guard reader.isList, try reader.listHeader() == 3 else { throw TermReader.Failure.mismatch }
-      return try add(
-        id: request.id, offset: try reader.integer(), total: try reader.integer(), chunk: try reader.binary(),
-        keeping: kept())
-    } catch Parts.Failure.unexpected(let offset) {
-      throw .part(offset: offset)
-    } catch Parts.Failure.noRoom {
-      throw .code(ENOMEM)
-    } catch {
-      throw .name("badrequest")
     }
   }
 }

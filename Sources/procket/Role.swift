@@ -11,13 +11,9 @@ extension Role {
     }
   }
 
-  /// An opener reads no requests from the channel, and takes no descriptors.
-  var readsChannel: Bool { self == .worker }
-  var rights: Intake.Rights { self == .worker ? .taken : .refused }
+  /// An opener does not receive descriptors that are offered to it.
+  var takesDescriptors: Bool { self != .opener }
 
-  /// What an opener is asked fits into one frame.
-  var takesParts: Bool { self != .opener }
-
-  /// The longest request on the lane, in bytes.
-  var longestRequest: Int { self == .worker ? Parts.longestTerm : FrameBuffer.longestFrame }
+  /// The longest request on a connection, in bytes.
+  var longestRequest: Int { self == .opener ? FrameBuffer.longestFrame : FrameBuffer.longestTerm }
 }

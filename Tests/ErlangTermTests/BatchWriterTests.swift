@@ -68,33 +68,35 @@ import Testing
     }
   }
 
-  /// One that is longer than a frame crosses in parts, between others.
+  /// The chunk of a frame `{fragment, Chunk}` or `{last_fragment, Chunk}`; nil of another one.
+  private static func fragment(_ frame: UnsafeRawBufferPointer) throws -> (chunk: [UInt8], isLast: Bool)? {
+    var reader = try TermReader(checking: frame)
+    #expect(try reader.tupleHeader() == 2)
+    switch try reader.atom() {
+    case "fragment": return (Array(try reader.binary()), false)
+    case "last_fragment": return (Array(try reader.binary()), true)
+    default: return nil
+    }
+  }
+
+  /// One that is longer than a frame crosses in fragments, between others.
   @Test func aLongPacket() throws {
     var writer = BatchWriter()
-    let long = [UInt8](repeating: 7, count: 100_000)
+    let long = [UInt8](repeating: 7, count: 150_000)
     #expect([UInt8(1)].withUnsafeBytes { writer.add($0, nil) })
     #expect(long.withUnsafeBytes { writer.add($0, nil) })
     #expect([UInt8(2)].withUnsafeBytes { writer.add($0, nil) })
     writer.close()
     let frames = try frames(writer.take(1 << 20))
-    #expect(frames.count == 4)
+    #expect(frames.count == 5)
     #expect(try packets(frames[0]) == [[1]])
-    #expect(try packets(frames[3]) == [[2]])
-    var assembler = PartAssembler<Int>()
-    var whole: [UInt8]?
-    for frame in frames[1...2] {
-      try frame.withUnsafeBytes { bytes in
-        var reader = try TermReader(checking: bytes)
-        #expect(try reader.tupleHeader() == 3)
-        let id = try reader.raw()
-        #expect(try reader.atom() == "part")
-        _ = try reader.listHeader()
-        whole = try assembler.add(
-          id: id, offset: try reader.integer(), total: try reader.integer(), chunk: try reader.binary(), keeping: 0)?
-          .bytes
-      }
+    #expect(try packets(frames[4]) == [[2]])
+    let fragments = try frames[1...3].map { frame in
+      try #require(try frame.withUnsafeBytes { try Self.fragment($0) })
     }
-    #expect(try packets(try #require(whole)) == [long])
+    #expect(fragments.map(\.isLast) == [false, false, true])
+    #expect(frames.allSatisfy { $0.count <= 65_534 })
+    #expect(try packets(fragments.flatMap(\.chunk)) == [long])
   }
 
   /// The last bytes that were taken stay as they are, and nothing is lost or comes twice.
@@ -139,8 +141,8 @@ import Testing
     }
     while writer.waiting > 0 { taken.append((UnsafeRawBufferPointer(start: nil, count: 0), Array(writer.take(1)))) }
     for frame in try taken.flatMap({ try $0.bytes.withUnsafeBytes { try frames($0) } }) {
-      // Parts are of the long ones.
-      for packet in frame[2] == 2 ? try packets(frame) : [] {
+      // Fragments are of the long ones.
+      for packet in try frame.withUnsafeBytes({ try Self.fragment($0) }) == nil ? try packets(frame) : [] {
         let number = packet.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
         #expect(number >= read)
         read = number + 1
@@ -180,7 +182,7 @@ import Testing
     let room: Int
     private var taken: [UnsafeRawBufferPointer] = []
     private var unread = 0
-    private var parts: [UInt8] = []
+    private var fragments: [UInt8] = []
     private(set) var sizes: [Int] = []
 
     init(contents: UnsafeRawBufferPointer, room: Int) {
@@ -216,19 +218,18 @@ import Testing
     }
 
     private mutating func read(frame: UnsafeRawBufferPointer) throws {
+      if let (chunk, isLast) = try BatchWriterTests.fragment(frame) {
+        fragments.append(contentsOf: chunk)
+        guard isLast else { return }
+        let whole = fragments
+        fragments.removeAll(keepingCapacity: true)
+        return try whole.withUnsafeBytes { try read(frame: $0) }
+      }
+      #expect(fragments.isEmpty)
       var reader = try TermReader(checking: frame)
-      let isPart = try reader.tupleHeader() == 3
+      #expect(try reader.tupleHeader() == 2)
       #expect(try reader.atom() == "packets")
-      guard isPart else { return try read(packets: &reader) }
-      #expect(try reader.atom() == "part")
-      #expect(try reader.listHeader() == 3)
-      #expect(try reader.integer() == parts.count)
-      let total = try reader.integer()
-      parts.append(contentsOf: try reader.binary())
-      guard parts.count == total else { return }
-      let whole = parts
-      parts.removeAll(keepingCapacity: true)
-      try whole.withUnsafeBytes { try read(frame: $0) }
+      try read(packets: &reader)
     }
 
     private func both<A>(_ a: A?, _ b: A?) -> (A, A)? {
@@ -287,7 +288,7 @@ import Testing
     #expect(try write(sizes, keeping: 1 << 18) == sizes)
   }
 
-  /// All lengths about those at which a packet needs one part more, and many others.
+  /// All lengths about those at which a packet needs one fragment more, and many others.
   @Test(arguments: [0, 1, 1 << 12, 1 << 16, 1 << 18, 1 << 30]) func arrives(keeping kept: Int) throws {
     var sizes = Array(1...3000) + Array(65_300...65_700) + Array(130_700...131_300) + Array(196_100...196_700)
     sizes += Array(261_800...262_144) + (0..<3000).map { _ in Int.random(in: 1...262_144) }
@@ -295,7 +296,7 @@ import Testing
     #expect(try write(sizes, keeping: kept) == sizes)
   }
 
-  /// Packets of one length, as bulk transfers have them. The shortest that crosses in parts has 65,485 bytes.
+  /// Packets of one length, as bulk transfers have them. The shortest that crosses in fragments has 65,485 bytes.
   @Test(arguments: [65_400, 65_484, 65_485, 65_490, 65_549, 100_000, 131_072, 262_144])
   func manyOfOneSize(_ size: Int) throws {
     let sizes = [Int](repeating: size, count: 500)

@@ -102,6 +102,7 @@ import Testing
     let readers: [(inout TermReader) throws -> Void] = [
       { _ = try $0.integer() }, { _ = try $0.bits() }, { _ = try $0.atom() }, { _ = try $0.binary() },
       { _ = try $0.raw() }, { _ = try $0.tupleHeader() }, { _ = try $0.listHeader() },
+      { _ = try $0.mapHeader() },
     ]
     for read in readers {
       _ = try? reading(bytes) { reader in
@@ -114,9 +115,11 @@ import Testing
   /// What lies behind the bytes may look like a term, and is none.
   @Test func behindTheEnd() throws {
     let bytes: [UInt8] = [
-      131, 97, 7, 109, 0, 0, 0, 1, 5, 119, 1, 120, 97, 1, 104, 1, 97, 1, 108, 0, 0, 0, 1, 97, 1, 106,
+      131, 97, 7, 109, 0, 0, 0, 1, 5, 119, 1, 120, 97, 1, 104, 1, 97, 1, 108, 0, 0, 0, 1, 97, 1, 106, 116, 0, 0, 0, 1,
+      97, 1,
+      97, 1,
     ]
-    for start in [3, 9, 12, 14, 18] {
+    for start in [3, 9, 12, 14, 18, 26] {
       let both = [131, 97, 7] + bytes[start...]
       try both.withUnsafeBytes { buffer in
         var reader = try TermReader(checking: UnsafeRawBufferPointer(rebasing: buffer[..<3]))
@@ -127,6 +130,7 @@ import Testing
         #expect(throws: TermReader.Failure.mismatch) { try reader.bits() }
         #expect(throws: TermReader.Failure.mismatch) { try reader.tupleHeader() }
         #expect(throws: TermReader.Failure.mismatch) { try reader.listHeader() }
+        #expect(throws: TermReader.Failure.mismatch) { try reader.mapHeader() }
         #expect(throws: TermReader.Failure.mismatch) { try reader.listEnd(written: false, count: 1) }
         #expect(throws: TermReader.Failure.mismatch) { try reader.raw() }
       }
@@ -177,5 +181,20 @@ import Testing
       #expect(try reader.integer() == 1)
       #expect(throws: TermReader.Failure.mismatch) { try reader.listEnd(written: false, count: 1) }
     }
+  }
+
+  @Test func maps() throws {
+    try reading([131, 116, 0, 0, 0, 2, 119, 1, 97, 97, 1, 97, 2, 116, 0, 0, 0, 0]) { reader throws -> Void in
+      #expect(try reader.mapHeader() == 2)
+      #expect(try reader.atom() == "a")
+      #expect(try reader.integer() == 1)
+      #expect(throws: TermReader.Failure.mismatch) { try reader.mapHeader() }
+      #expect(try reader.integer() == 2)
+      #expect(try reader.mapHeader() == 0)
+      #expect(throws: TermReader.Failure.mismatch) { try reader.mapHeader() }
+    }
+    // More pairs than there are.
+    #expect(malformed([131, 116, 0, 0, 0, 2, 97, 1, 97, 2, 97, 3]) != nil)
+    #expect(malformed([131, 116, 128, 0, 0, 0, 97, 1, 97, 2]) != nil)
   }
 }

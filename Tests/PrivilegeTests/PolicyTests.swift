@@ -187,8 +187,8 @@ import Testing
 
   @Test func whatTheOpenerIsAskedFor() {
     func name(_ family: CInt, _ type: CInt, _ number: CInt) -> String {
-      let request = SocketRequest(
-        family: family, type: type, protocol: number, address: [], port: 53, interface: "", namespace: "", backlog: nil)
+      var request = SocketRequest(family: family, type: type, protocol: number)
+      request.port = 53
       return "\(Wanted(request))"
     }
     #expect(name(AF_INET, 2, 17) == "udp 53")
@@ -206,8 +206,7 @@ import Testing
   /// What would not be done, or not as it is asked for.
   @Test func whatCannotBeApplied() {
     func check(_ change: (inout SocketRequest) -> Void) -> CInt? {
-      var request = SocketRequest(
-        family: AF_INET, type: 2, protocol: 17, address: [], port: 0, interface: "", namespace: "", backlog: nil)
+      var request = SocketRequest(family: AF_INET, type: 2, protocol: 17)
       change(&request)
       do throws(Errno) {
         try request.check()

@@ -10,7 +10,8 @@ final class PortProcess {
   private let output: Descriptor
   private var frames = FrameBuffer()
 
-  init(_ arguments: [String], program: String = "procket") throws(Errno) {
+  /// Where there is a `wrapper`, a program and its arguments, that executes it.
+  init(_ arguments: [String], program: String = "procket", through wrapper: [String] = []) throws(Errno) {
     var toChild: [CInt] = [0, 0]
     var fromChild: [CInt] = [0, 0]
     try valueOrErrno { pipe(&toChild) }
@@ -23,8 +24,9 @@ final class PortProcess {
     posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
     defer { posix_spawn_file_actions_destroy(&actions) }
     var child: pid_t = 0
-    var strings: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
-    let failure = posix_spawn(&child, Self.directory + program, &actions, nil, &strings, environ)
+    var strings: [UnsafeMutablePointer<CChar>?] =
+      (wrapper + [Self.directory + program] + arguments).map { strdup($0) } + [nil]
+    let failure = posix_spawnp(&child, wrapper.first ?? Self.directory + program, &actions, nil, &strings, environ)
     for string in strings { free(string) }
     close(toChild[0])
     close(fromChild[1])
@@ -83,6 +85,11 @@ final class PortProcess {
   /// Ends its input; the status that it exits with, or minus the signal.
   func end() throws(Errno) -> CInt {
     input = nil
+    return try wait()
+  }
+
+  /// Waits until it ends by itself.
+  func wait() throws(Errno) -> CInt {
     var status: CInt = 0
     let child = pid
     try valueOrErrno { waitpid(child, &status, 0) }
@@ -97,25 +104,31 @@ final class PortProcess {
   }
 }
 
-/// A request `{Id, Function, Args}`, encoded.
-func request(_ function: String, id: UInt8 = 1, _ arguments: ((inout TermWriter) -> Void)? = nil) -> [UInt8] {
-  var writer = TermWriter()
-  writer.version()
-  writer.tupleHeader(3)
-  writer.integer(Int64(id))
-  writer.atom(function)
-  if let arguments { arguments(&writer) } else { writer.emptyList() }
-  return writer.withBytes { [UInt8]($0) }
-}
+#if os(Linux)
+  extension PortProcess {
+    /// How many descriptors it has.
+    var openFiles: Int {
+      guard let directory = opendir("/proc/\(pid)/fd") else { return 0 }
+      defer { closedir(directory) }
+      var count = 0
+      while readdir(directory) != nil { count += 1 }
+      // Not the directory and its parent.
+      return count - 2
+    }
 
-/// An answer `{Id, {error, Reason}}`, encoded; no Id is `undefined`.
-func failure(id: UInt8?, _ reason: (inout TermWriter) -> Void) -> [UInt8] {
-  var writer = TermWriter()
-  writer.version()
-  writer.tupleHeader(2)
-  if let id { writer.integer(Int64(id)) } else { writer.atom("undefined") }
-  writer.tupleHeader(2)
-  writer.atom("error")
-  reason(&writer)
-  return writer.withBytes { [UInt8]($0) }
-}
+    /// Sets its `RLIMIT_NOFILE`; the one before.
+    @discardableResult func limit(openFiles: Int) -> Int {
+      var (new, old) = (rlimit(), rlimit())
+      _ = processLimit(pid, CInt(RLIMIT_NOFILE.rawValue), nil, &old)
+      new = rlimit(rlim_cur: rlim_t(openFiles), rlim_max: old.rlim_max)
+      _ = processLimit(pid, CInt(RLIMIT_NOFILE.rawValue), &new, nil)
+      return Int(old.rlim_cur)
+    }
+  }
+
+  /// Not imported: it stands behind _GNU_SOURCE.
+  @_silgen_name("prlimit")
+  private func processLimit(
+    _ process: pid_t, _ resource: CInt, _ new: UnsafePointer<rlimit>?, _ old: UnsafeMutablePointer<rlimit>?
+  ) -> CInt
+#endif

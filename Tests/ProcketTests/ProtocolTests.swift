@@ -18,39 +18,33 @@ import Testing
   }
 
   /// What is not understood is answered, and the next request is served.
-  @Test(arguments: ["worker", "opener"]) func malformedFrames(_ role: String) throws {
+  @Test(arguments: ["worker", "opener", "capture"]) func malformedFrames(_ role: String) throws {
     let process = try PortProcess([role])
-    let notConnected = failure(id: 1) { $0.atom("enotconn") }
-    let bad: [([UInt8], [UInt8])] = [
-      ([], failure(id: nil) { $0.badterm(0) }),
-      ([1, 2, 3], failure(id: nil) { $0.badterm(0) }),
-      ([131, 104], failure(id: nil) { $0.badterm(2) }),
-      ([131, 109, 255, 255, 255, 255, 1], failure(id: nil) { $0.badterm(6) }),
-      ([131, 97, 1, 0], failure(id: nil) { $0.badterm(3) }),
-      ([131, 97, 1], failure(id: nil) { $0.atom("badrequest") }),
-      ([131, 104, 2, 97, 1, 97, 1], failure(id: nil) { $0.atom("badrequest") }),
-      ([131, 104, 3, 97, 1, 97, 1, 106], failure(id: nil) { $0.atom("badrequest") }),
-      ([131, 104, 3, 109, 0, 0, 0, 0, 119, 1, 120, 106], failure(id: nil) { $0.atom("badrequest") }),
+    let bad: [([UInt8], Term)] = [
+      ([], .tuple(["badterm", 0])),
+      ([1, 2, 3], .tuple(["badterm", 0])),
+      ([131, 104], .tuple(["badterm", 2])),
+      ([131, 109, 255, 255, 255, 255, 1], .tuple(["badterm", 6])),
+      ([131, 97, 1, 0], .tuple(["badterm", 3])),
+      ([131, 97, 1], "badrequest"),
+      ([131, 104, 2, 97, 1, 97, 1], "badrequest"),
+      ([131, 104, 3, 97, 1, 97, 1, 106], "badrequest"),
+      ([131, 104, 3, 109, 0, 0, 0, 0, 119, 1, 120, 106], "badrequest"),
     ]
-    for (frame, answer) in bad {
+    for (frame, reason) in bad {
       try process.send(frame: frame)
-      #expect(try process.receive() == answer, "\(frame)")
-      try process.send(frame: request(role == "worker" ? "errno_id" : "open"))
-      #expect(try process.receive() == notConnected)
+      #expect(try process.receive() == answer(.error(reason), id: "undefined"), "\(frame)")
+      try process.send(frame: request("nothing"))
+      #expect(try process.receive() == answer(.undefined("nothing")))
     }
     #expect(try process.end() == 0)
   }
 
   @Test func unknownFunction() throws {
     let process = try PortProcess(["opener"])
-    for function in ["socket", "ioctl", "recvfrom", "nothing", ""] {
+    for function in ["socket", "ioctl", "recvfrom", "nothing", "part", "lane", ""] {
       try process.send(frame: request(function))
-      let answer = failure(id: 1) {
-        $0.tupleHeader(2)
-        $0.atom("undef")
-        $0.atom(function)
-      }
-      #expect(try process.receive() == answer)
+      #expect(try process.receive() == answer(.undefined(function)))
     }
     #expect(try process.end() == 0)
   }
@@ -58,92 +52,102 @@ import Testing
   @Test func wrongArguments() throws {
     let process = try PortProcess(["worker"])
     try process.send(frame: request("attach"))
-    let arity = failure(id: 1) {
-      $0.tupleHeader(3)
-      $0.atom("badarity")
-      $0.atom("attach")
-      $0.integer(3)
-    }
-    #expect(try process.receive() == arity)
-    try process.send(
-      frame: request("attach") {
-        $0.listHeader(3)
-        for _ in 0..<3 { $0.integer(1000) }
-        $0.emptyList()
-      })
-    let badarg = failure(id: 1) {
-      $0.tupleHeader(2)
-      $0.atom("badarg")
-      $0.integer(1)
-    }
-    #expect(try process.receive() == badarg)
-    try process.send(frame: request("attach") { $0.integer(5) })
-    #expect(try process.receive() == failure(id: 1) { $0.atom("badrequest") })
+    #expect(try process.receive() == answer(.error(.tuple(["badarity", "attach", 3]))))
+    try process.send(frame: request("attach", [1000, 1000, 1000]))
+    #expect(try process.receive() == answer(.badarg(1)))
+    try process.send(frame: Term.tuple([1, "attach", 5]).bytes)
+    #expect(try process.receive() == answer(.error("badrequest")))
     #expect(try process.end() == 0)
   }
 
-  /// A request in parts is served as a whole; wrong parts are answered.
-  @Test func parts() throws {
-    let attached = try AttachedProcess("worker")
-    let process = attached.process
-    let whole = request("nothing")
-    try process.send(frame: part(0, whole.count, Array(whole[..<5])))
-    try process.send(frame: part(5, whole.count, Array(whole[5...])))
-    #expect(try process.receive() == undefined("nothing"))
-    try process.send(frame: part(3, 10, [1]))
-    let badpart = failure(id: 1) {
-      $0.tupleHeader(2)
-      $0.atom("badpart")
-      $0.integer(0)
+  /// What is not about descriptors is served before there is a connection, and on stdin afterwards.
+  @Test(arguments: [false, true]) func withoutDescriptors(isAttached: Bool) throws {
+    let attached = isAttached ? try AttachedProcess("worker") : nil
+    let process = try attached?.process ?? PortProcess(["worker"])
+    let calls: [(String, [Term], Term)] = [
+      ("errno_id", [2], .ok("enoent")),
+      ("family", ["inet"], .ok(2)),
+      ("family", ["nothing"], .error("einval")),
+      ("alloc", [.list([.binary("ab")]), .list([])], .ok(.binary("ab"))),
+      ("memcpy", [1, .binary("ab")], .error("enomem")),
+      ("buf", [1], .error("enomem")),
+      ("free", [.list([1])], "ok"),
+      ("select_stop", ["event"], "ok"),
+      ("batch", [.list([])], .ok(.list([]))),
+      ("constants", ["nothing"], .badarg(1)),
+    ]
+    for (function, arguments, result) in calls {
+      try process.send(frame: request(function, arguments))
+      #expect(try process.receive() == answer(result), "\(function)")
     }
-    #expect(try process.receive() == badpart)
-    try process.send(frame: part(0, 1 << 24 + 1, [1]))
-    #expect(try process.receive() == badpart)
     #expect(try process.end() == 0)
   }
 
-  /// What was put together of parts is no part; an opener takes none, nor does anyone before it is attached.
-  @Test(arguments: ["worker", "capture", "opener"]) func noPartsInParts(_ role: String) throws {
-    let early = try PortProcess([role])
-    try early.send(frame: part(0, 10, [1]))
-    let expected = role == "opener" ? undefined("part") : failure(id: 1) { $0.atom("enotconn") }
-    #expect(try early.receive() == expected)
-    #expect(try early.end() == 0)
-    let attached = try AttachedProcess(role)
-    let process = attached.process
-    let inner = part(0, 2, [1])
-    try process.send(frame: part(0, inner.count, inner))
-    #expect(
-      try process.receive() == (role == "opener" ? undefined("part") : failure(id: 1) { $0.atom("badrequest") }))
+  private static let aboutDescriptors = [
+    "worker": [
+      "direct", "socket", "bind", "connect", "listen", "accept", "getsockname", "recvfrom", "recvmsg", "recvmmsg",
+      "sendto",
+      "sendmsg", "sendmmsg", "read", "write", "setsockopt", "getsockopt", "ioctl", "set_sock_nonblock", "duplicate",
+      "setns",
+      "select",
+    ],
+    "opener": ["direct", "open", "dev", "capture"],
+    "capture": ["interface", "packet", "descriptor"],
+  ]
+
+  /// Descriptors do not cross on stdin and stdout.
+  @Test(arguments: ["worker", "opener", "capture"], [false, true]) func aboutDescriptors(
+    _ role: String, isAttached: Bool
+  ) throws {
+    let attached = isAttached ? try AttachedProcess(role) : nil
+    let process = try attached?.process ?? PortProcess([role])
+    for function in Self.aboutDescriptors[role] ?? [] {
+      try process.send(frame: request(function))
+      #expect(try process.receive() == answer(.error("enotconn")), "\(function)")
+      guard role == "worker" else { continue }
+      try process.send(frame: request("batch", [.list([.tuple([.atom(function), .list([]), .list([])])])]))
+      #expect(try process.receive() == answer(.ok(.list([.tuple([0, .error("enotconn")])]))))
+      try process.send(frame: request("within", [.binary("/"), .atom(function), .list([])]))
+      #expect(try process.receive() == answer(.error("enotconn")))
+    }
+    if let attached {
+      try process.send(frame: request("attach", [.binary("/tmp/x"), .zeroes(32), 0]))
+      #expect(try process.receive() == answer(.error("eisconn")))
+      #expect(try attached.attached.ask("nothing") == answer(.undefined("nothing")))
+    }
     #expect(try process.end() == 0)
   }
 
-  private func undefined(_ function: String) -> [UInt8] {
-    failure(id: 1) {
-      $0.tupleHeader(2)
-      $0.atom("undef")
-      $0.atom(function)
+  /// An answer that is longer than a frame is an error; so is one that an identifier makes too long, which cannot be told then.
+  @Test func longAnswers() throws {
+    let process = try PortProcess(["worker"])
+    let overhead = answer(.ok(.binary([]))).count
+    for (handle, size) in [(1, 65_535 - overhead), (2, 65_536 - overhead), (3, 1 << 20)] as [(Int64, Int)] {
+      try process.send(
+        frame: request("alloc", [.list([.tuple(["ptr", .integer(Int64(size))])]), .list([.integer(handle)])]))
+      #expect(try process.receive() != nil)
+      try process.send(frame: request("buf", [.integer(handle)]))
+      let whole = answer(.ok(.zeroes(size)))
+      #expect(try process.receive() == (whole.count <= 65_535 ? whole : answer(.error("emsgsize"))))
     }
-  }
-
-  private func part(_ offset: Int, _ total: Int, _ chunk: [UInt8]) -> [UInt8] {
-    request("part") { writer in
-      writer.listHeader(3)
-      writer.integer(Int64(offset))
-      writer.integer(Int64(total))
-      chunk.withUnsafeBytes { writer.binary($0) }
-      writer.emptyList()
-    }
+    let number = Term.encoded([111, 0, 0, 255, 230, 0] + [UInt8](repeating: 1, count: 65_510))
+    let long = Term.tuple([number, "free", .list([.list([])])]).bytes
+    #expect(long.count <= 65_535)
+    try process.send(frame: long)
+    #expect(try process.receive() == answer("ok", id: number))
+    try process.send(frame: Term.tuple([number, "nothing", .list([])]).bytes)
+    #expect(try process.receive() == answer(.error("emsgsize"), id: "undefined"))
+    #expect(try process.end() == 0)
   }
 
   /// Many frames in one write, and frames a byte at a time.
   @Test func framesInPieces() throws {
     let process = try PortProcess(["worker"])
-    let frame = request("errno_id")
+    let frame = request("nothing")
     let stream = Array(repeatElement([0, UInt8(frame.count)] + frame, count: 100).joined())
     try process.send(stream)
     for byte in stream { try process.send([byte]) }
-    for _ in 0..<200 { #expect(try process.receive() == failure(id: 1) { $0.atom("enotconn") }) }
+    for _ in 0..<200 { #expect(try process.receive() == answer(.undefined("nothing"))) }
     #expect(try process.end() == 0)
   }
 
@@ -160,7 +164,7 @@ import Testing
   @Test func version() throws {
     let process = try PortProcess(["--version"])
     let text = try process.text()
-    #expect(text.hasPrefix("procket ") && text.contains("protocol 2"))
+    #expect(text.hasPrefix("procket ") && text.contains("protocol 3"))
     #expect(try process.end() == 0)
   }
 
@@ -168,13 +172,5 @@ import Testing
     let process = try PortProcess(arguments)
     #expect(try process.text() == "")
     #expect(try process.end() == 64)
-  }
-}
-
-extension TermWriter {
-  fileprivate mutating func badterm(_ offset: Int64) {
-    tupleHeader(2)
-    atom("badterm")
-    integer(offset)
   }
 }

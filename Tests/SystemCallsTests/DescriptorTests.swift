@@ -90,7 +90,9 @@ import Testing
     let null = try Files.open("/dev/null", flags: O_RDWR)
     var sent = Descriptors()
     for _ in 0..<2 { sent.append(Descriptor(owning: try valueOrErrno { dup(null.number) })) }
-    try Messages.send(sent, over: pair.numbers[0])
+    #expect(
+      try [UInt8(0)].withBytes { (bytes) throws(Errno) in try Messages.send(bytes, with: sent, over: pair.numbers[0]) }
+        == 1)
     var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
     var address = AddressBuffer(room: 0)
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 16, alignment: 1)

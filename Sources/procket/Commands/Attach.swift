@@ -4,18 +4,18 @@ import SystemCalls
 
 extension Commands {
   /// The version of docs/protocol.md.
-  static let protocolVersion = 2
+  static let protocolVersion = 3
   /// No more than that is written to a socket which others chose.
   private static let secretLength = 32
 
-  /// Connects the channel: `[Path, Secret, Spin]`, the last in microseconds.
+  /// Makes the attached connection: `[Path, Secret, Spin]`, the last in microseconds.
   @Sendable static func attach(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let path = try call.binary()
     let secret = try call.binary()
     let spin = try call.integer(in: 0...Int64(1_000_000))
     guard !path.isEmpty, !path.contains(0), path.count < 104 else { throw .argument(1) }
     guard secret.count == secretLength else { throw .argument(2) }
-    guard context.channel.number < 0 else { throw .code(EISCONN) }
+    guard context.attached.number < 0 else { throw .code(EISCONN) }
     let caller = context.privileges.caller.user
     do throws(Errno) {
       let socket = try Sockets.connect(toPath: path)
@@ -26,7 +26,7 @@ extension Commands {
       guard user == caller else { throw Errno(rawValue: EACCES) }
       try Files.writeAll(number, secret)
       context.peer = process
-      context.channel.open(socket)
+      context.attached.open(socket)
       context.spin.set(limit: spin)
     } catch {
       throw .errno(error)
@@ -40,9 +40,13 @@ extension Commands {
 }
 
 extension Commands {
-  /// Opens the lane in the place of the last one: `[]`. Its other end goes to the BEAM.
-  @Sendable static func lane(_ call: inout Call, _ context: inout Context) throws(Failure) {
-    do { call.outgoing.append(try context.lane.open()) } catch { throw .errno(error) }
+  /// Makes a direct connection, which takes the place of the last one: `[]`. Its other end goes to the node.
+  @Sendable static func direct(_ call: inout Call, _ context: inout Context) throws(Failure) {
+    do throws(Errno) {
+      call.outgoing.append(try Sockets.pair(&context.nextDirect))
+    } catch {
+      throw .errno(error)
+    }
     context.answer.ok()
   }
 }

@@ -7,7 +7,7 @@ extension Commands {
     context.counters.calls += 1
     do throws(Failure) {
       guard let command = context.commands[function] else { throw .undefined }
-      guard context.channel.number >= 0 || function == "attach" else { throw .code(ENOTCONN) }
+      if command.needsConnection, context.stream == .stdin { throw .code(ENOTCONN) }
       try call.check(arity: command.arity, takesDescriptor: command.takesDescriptor)
       try command.run(&call, &context)
     } catch {
@@ -16,6 +16,9 @@ extension Commands {
       call.outgoing.removeAll()
     }
   }
+
+  /// What comes behind the last result of a batch at most, in bytes: the end of the list, and how many descriptors come along.
+  private static let afterwards = 3
 
   /// `[[{Function, Args, [Index]}]]`: several calls, each about those of the descriptors that came along; a result for each,
   /// `{Count, Result}`. The calls themselves may be batches, whose own may not. None is made behind the one whose result, although
@@ -36,6 +39,7 @@ extension Commands {
       }
     }
     context.batches += 1
+    let most = context.stream.longestAnswer - afterwards
     context.answer.startOk(1)
     if !calls.isEmpty { context.answer.withTerm { $0.listHeader(calls.count) } }
     for one in calls {
@@ -47,14 +51,14 @@ extension Commands {
         inner.outgoing.removeAll()
       }
       // What does not fit costs its own result, and no more memory than one of these.
-      if context.answer.isTooLong {
+      if context.answer.length > most {
         context.answer.fail(.code(EMSGSIZE), function: one.function)
         inner.outgoing.removeAll()
       }
       context.answer.endResult(part, descriptors: inner.outgoing.count)
       call.outgoing.append(inner.outgoing.takeAll())
       // Then all of the answer is emsgsize, and would only grow.
-      if context.answer.isTooLong { break }
+      if context.answer.length > most { break }
     }
     context.answer.withTerm { $0.emptyList() }
     context.batches -= 1

@@ -77,7 +77,7 @@ extension Commands {
   @Sendable static func buf(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let handle = try call.integer(in: 1...Int.max)
     guard let block = context.memory[handle] else { throw .code(ENOMEM) }
-    guard block.count < Parts.longestTerm else { throw .code(EMSGSIZE) }
+    guard block.count < FrameBuffer.longestTerm else { throw .code(EMSGSIZE) }
     context.answer.ok(UnsafeRawBufferPointer(block))
   }
 

@@ -4,19 +4,19 @@ import SystemCalls
 // What an opener does: it opens, gives the descriptor away, and keeps none.
 
 extension Commands {
-  /// `[{Family, Type, Protocol, Address, Port, Interface, Namespace, Backlog}]`
+  /// `[Map]`: ``Call/socketRequest()``
   @Sendable static func open(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let request = try call.socketRequest()
     try give(&call, &context) { (privileges) throws(Errno) in try request.open(with: privileges) }
   }
 
-  /// `[{Type, Interface, Namespace, Filter}]`
+  /// `[Map]`: ``Call/captureRequest()``
   @Sendable static func openCapture(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let request = try call.captureRequest()
     try give(&call, &context) { (privileges) throws(Errno) in try request.open(with: privileges) }
   }
 
-  /// `[{Name, Namespace}]`
+  /// `[Map]`: ``Call/device()``
   @Sendable static func openDevice(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let (name, namespace) = try call.device()
     try give(&call, &context) { (privileges) throws(Errno) in
@@ -48,40 +48,60 @@ extension Commands {
 
 extension Call {
   mutating func socketRequest() throws(Failure) -> SocketRequest {
-    let request = try tuple(8) { (call) throws(Failure) in
-      SocketRequest(
-        family: try call.integer(in: 0...0xffff),
-        type: try call.integer(in: 0...0x7ff),
-        protocol: try call.integer(in: 0...CInt.max),
-        address: [UInt8](try call.binary()),
-        port: try call.integer(in: 0...UInt16.max),
-        interface: try call.string(),
-        namespace: try call.string(),
-        backlog: call.isInteger ? try call.integer(in: 0...CInt.max) : try call.undefined())
+    var request = SocketRequest()
+    try map(required: ["family", "type", "protocol"]) { (key, call) throws(Failure) in
+      switch key {
+      case "family": request.family = try call.integer(in: 0...0xffff)
+      case "type": request.type = try call.integer(in: 0...0x7ff)
+      case "protocol": request.number = try call.integer(in: 0...CInt.max)
+      case "address": request.address = try call.bytes { $0.count <= 16 }
+      case "port": request.port = try call.integer(in: 0...UInt16.max)
+      case "interface": request.interface = try call.string(where: SocketRequest.isInterface)
+      case "namespace": request.namespace = try call.string()
+      case "backlog": request.backlog = try call.integer(in: 0...CInt.max)
+      default: throw .argument(1)
+      }
     }
-    guard SocketRequest.isInterface(request.interface), request.address.count <= 16 else { throw .argument(1) }
     return request
   }
 
   mutating func captureRequest() throws(Failure) -> SocketRequest {
-    let request = try tuple(4) { (call) throws(Failure) in
-      SocketRequest.capture(
-        type: try call.integer(in: Sockets.datagram...SocketRequest.rawType), interface: try call.string(),
-        namespace: try call.string(), filter: [UInt8](try call.binary()))
+    var request = SocketRequest.capture()
+    try map(required: ["type"]) { (key, call) throws(Failure) in
+      switch key {
+      case "type": request.type = try call.integer(in: Sockets.datagram...SocketRequest.rawType)
+      case "interface": request.interface = try call.string(where: SocketRequest.isAnyInterface)
+      case "namespace": request.namespace = try call.string()
+      case "filter": request.filter = try call.bytes()
+      default: throw .argument(1)
+      }
     }
-    guard SocketRequest.isAnyInterface(request.interface) else { throw .argument(1) }
     return request
   }
 
   mutating func device() throws(Failure) -> (name: String, namespace: String) {
-    let device = try tuple(2) { (call) throws(Failure) in (name: try call.string(), namespace: try call.string()) }
-    guard Device.isValid(device.name) else { throw .argument(1) }
+    var device = (name: "", namespace: "")
+    try map(required: ["name"]) { (key, call) throws(Failure) in
+      switch key {
+      case "name": device.name = try call.string(where: Device.isValid)
+      case "namespace": device.namespace = try call.string()
+      default: throw .argument(1)
+      }
+    }
     return device
   }
 
-  /// The atom `undefined`, in the place of an integer.
-  fileprivate mutating func undefined() throws(Failure) -> CInt? {
-    guard try atom() == "undefined" else { throw .argument(0) }
-    return nil
+  private mutating func bytes(
+    where isValid: (UnsafeRawBufferPointer) -> Bool = { _ in true }
+  ) throws(Failure) -> [UInt8] {
+    let bytes = try binary()
+    guard isValid(bytes) else { throw .argument(1) }
+    return [UInt8](bytes)
+  }
+
+  private mutating func string(where isValid: (String) -> Bool) throws(Failure) -> String {
+    let text = try string()
+    guard isValid(text) else { throw .argument(1) }
+    return text
   }
 }

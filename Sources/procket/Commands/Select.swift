@@ -3,13 +3,17 @@ import ErlangTerm
 import SystemCalls
 
 extension Commands {
-  /// `[FD, read | write, Event]`: an answer `{Event, ready}` or `{Event, {error, Posix}}` comes later, once.
+  /// So that what is told of it fits into a frame of stdout, in bytes.
+  private static let longestEvent = FrameBuffer.longestFrame - 64
+
+  /// `[FD, read | write, Event]`: `{Event, ready}` or `{Event, {error, Posix}}` is told later on stdout, once.
   @Sendable static func select(_ call: inout Call, _ context: inout Context) throws(Failure) {
     let fd = try call.fd
     let number: CInt = try call.integer(in: 0...CInt.max)
     let direction = try call.atom()
     guard direction == "read" || direction == "write" else { throw .argument(2) }
     let event = [UInt8](try call.raw())
+    guard event.count <= longestEvent else { throw .argument(3) }
     do {
       try context.readiness.add(fd, of: number, writing: direction == "write", event: event, peer: context.peer)
     } catch {

@@ -42,7 +42,7 @@ extension Commands {
         term.tupleHeader(3)
         term.integer(Int64(level))
         term.integer(Int64(type))
-        // Descriptors go ahead over the channel; here is how many belong to this message.
+        // Descriptors come with the answer; here is how many belong to this message.
         if level == SOL_SOCKET && type == Messages.rights {
           term.integer(Int64(data.count / 4))
         } else {

@@ -4,7 +4,7 @@ import Privilege
 import SystemCalls
 
 #if os(Linux)
-  /// Serves one capture until stdin ends: docs/protocol.md, "Functions of a capture".
+  /// Serves one capture until stdin or the attached connection ends: docs/protocol.md, "Functions of a capture".
   ///
   /// Packets go to stdout as far as the credit reaches that was given. Without credit they wait here, in a buffer of a fixed
   /// size, then in the kernel's; what finds no room there the kernel drops, and counts.
@@ -26,22 +26,9 @@ import SystemCalls
     /// Errors of a socket that the next read has too: its end, none that it is connected to, one that listens.
     private static let lasting: Set<CInt> = [EBADF, ENODATA, ENOTCONN, EINVAL, EOPNOTSUPP]
 
-    var context: Context
-    var source: CaptureSource?
-    /// The interface that packets are captured on; 0 for all.
-    var index: CInt = 0
-    /// A netlink socket that becomes readable when an interface of the namespace changes.
-    var changes = LateDescriptor()
-    var injector = Injector()
-    var credit = 0
-    var stamps = false
-    /// What descriptors came with.
-    var channel = Intake(.packet2, rights: .taken)
-    private var stdin = Intake(.packet2, rights: .refused)
-    private var parts = PartAssembler<Void>()
-    private var scratch = TermWriter()
+    private var context: Context
     private var batches: BatchWriter
-    /// Where batches are written to; answers go the same way.
+    /// Where batches are written to; answers to requests of stdin go the same way.
     private var pipe = Pipe(output, capacity: pipeSize)
     /// A packet that found no room, and what is to be said behind it.
     private var held: CapturedPacket?
@@ -50,7 +37,7 @@ import SystemCalls
     /// More packets are let gather, until this time.
     private var isGathering = false
     private var gatheredAt: Int64 = 0
-    private var ready = PollSet(count: 3)
+    private var ready = PollSet(count: 4)
     private var isRemoved = false
     private var isEnded = false
 
@@ -59,18 +46,20 @@ import SystemCalls
       batches = BatchWriter(keeping: pipe.capacity)
     }
 
-    /// Returns when stdin ends; throws where stdout fails.
+    /// Returns when stdin or the attached connection ends; throws where stdout fails.
     mutating func run() throws(Errno) {
-      while true {
+      while !context.attached.hasEnded {
         let (source, wanted, isEnding) = (watched(), interest, isEnding)
         ready.set(0, Self.input, CInt(POLLIN))
         ready.set(1, source, wanted)
-        ready.set(2, isEnded ? -1 : changes.number, CInt(POLLIN))
+        ready.set(2, isEnded ? -1 : context.capture.changes.number, CInt(POLLIN))
+        ready.set(3, context.attached.number, context.attached.events)
         let came = try ready.poll(timeout: timeout())
         if ready[2] { noticeChanges() }
         if ready[1, CInt(POLLERR | POLLNVAL)] { noticeError() }
         if ready[1, CInt(POLLOUT)] { try resumeSending() }
-        if ready[0], try readInput() == false { return }
+        if ready[0], try context.serveInput() == false { return }
+        if ready[3] { try context.serveAttached() }
         let gathered = isGathering && Clock.monotonic() >= gatheredAt
         if gathered { isGathering = false }
         if ready[1] || isHolding || hasUnread || gathered { receive() }
@@ -93,12 +82,14 @@ import SystemCalls
 
     /// The descriptor of the source, unless nothing is wanted of it.
     private mutating func watched() -> CInt {
-      guard let number = source?.number, source?.isStarted ?? false, !isEnded, interest != 0 else { return -1 }
+      guard let number = context.capture.source?.number, context.capture.source?.isStarted ?? false, !isEnded,
+        interest != 0
+      else { return -1 }
       return number
     }
 
     private var hasUnread: Bool {
-      switch source {
+      switch context.capture.source {
       case .some(let source): !isEnded && source.hasUnread
       case nil: false
       }
@@ -110,7 +101,7 @@ import SystemCalls
     private var interest: CInt {
       var events = 0
       if !isHolding, !isGathering { events |= Int(POLLIN) }
-      if injector.isWaiting { events |= Int(POLLOUT) }
+      if context.capture.injector.isWaiting { events |= Int(POLLOUT) }
       return CInt(events)
     }
 
@@ -125,13 +116,13 @@ import SystemCalls
           let packet: CapturedPacket
           if let waiting = held {
             packet = waiting
-          } else if let next = try source?.next() {
+          } else if let next = try context.capture.source?.next() {
             packet = next
           } else {
             break
           }
           let stamp =
-            stamps
+            context.capture.stamps
             ? BatchWriter.Stamp(nanoseconds: packet.nanoseconds, originalLength: packet.originalLength) : nil
           guard batches.add(packet.bytes, stamp) else {
             held = packet
@@ -156,22 +147,22 @@ import SystemCalls
 
     /// Writes what the credit allows.
     private mutating func flush() throws(Errno) {
-      while credit > 0, batches.waiting > 0 {
-        let frames = batches.take(min(credit, Self.writeSize))
-        credit -= frames.count
+      while context.capture.credit > 0, batches.waiting > 0 {
+        let frames = batches.take(min(context.capture.credit, Self.writeSize))
+        context.capture.credit -= frames.count
         context.counters.sent += frames.count
         try pipe.writeAll(frames)
       }
     }
 
     private mutating func noticeError() {
-      guard let number = source?.number, source?.isSocket ?? false else { return }
+      guard let number = context.capture.source?.number, context.capture.source?.isSocket ?? false else { return }
       if let error = Sockets.takeError(number) { fail(error) }
     }
 
     /// An error of a socket passes, but for those that say what it is; one of a device does not.
     private mutating func fail(_ error: Errno) {
-      if source?.isSocket ?? false, !Self.lasting.contains(error.rawValue) {
+      if context.capture.source?.isSocket ?? false, !Self.lasting.contains(error.rawValue) {
         // Of errors that nobody can be told, more of them say nothing new.
         if notices.count < Self.mostNotices { notices.append(("failed", error.name)) }
       } else {
@@ -183,8 +174,8 @@ import SystemCalls
     private mutating func noticeChanges() {
       let buffer = context.buffer(of: 1 << 14)
       var address = AddressBuffer(room: 0)
-      while (try? Sockets.receive(changes.number, into: buffer, flags: 0, address: &address)) != nil {}
-      isRemoved = source?.isRemoved ?? false
+      while (try? Sockets.receive(context.capture.changes.number, into: buffer, flags: 0, address: &address)) != nil {}
+      isRemoved = context.capture.source?.isRemoved ?? false
     }
 
     private mutating func end(_ error: Errno) {
@@ -194,81 +185,12 @@ import SystemCalls
       while held == nil, let notice = notices.first, batches.add(notice.name, notice.reason) { notices.removeFirst() }
     }
 
-    // What is asked
-
-    private mutating func readInput() throws(Errno) -> Bool {
-      if try stdin.read(from: Self.input) == false { return false }
-      while let frame = (try? stdin.next()) ?? nil {
-        context.counters.received += frame.bytes.count
-        try serve(frame.bytes)
-      }
-      return true
-    }
-
-    private mutating func serve(_ frame: UnsafeRawBufferPointer) throws(Errno) {
-      guard let request = Request(frame, otherwise: &context.answer) else { return try answer(id: nil) }
-      if request.isPart, context.channel.number >= 0 { return try assemble(request) }
-      try call(request)
-    }
-
-    private mutating func call(_ request: Request) throws(Errno) {
-      context.answer.begin(id: request.id)
-      do throws(Failure) {
-        guard request.arguments.isList else { throw .name("badrequest") }
-        var call = Call(id: request.id, arguments: request.arguments, descriptors: DescriptorNumbers())
-        guard try run(request.function, &call) else { return }
-      } catch {
-        fail(request, error)
-      }
-      try answer(id: request.id)
-    }
-
-    private mutating func fail(_ request: borrowing Request, _ failure: Failure) {
-      context.counters.errors += 1
-      context.answer.fail(failure, function: request.function)
-    }
-
-    private mutating func answer(id: UnsafeRawBufferPointer?) throws(Errno) {
-      context.counters.calls += 1
-      context.counters.sent += context.answer.length
-      try context.answer.write(to: Self.output, id: id, with: &scratch)
-    }
-
-    private mutating func assemble(_ request: Request) throws(Errno) {
-      let whole: (bytes: [UInt8], kept: Void)?
-      do throws(Failure) {
-        whole = try parts.add(request, keeping: ())
-      } catch {
-        context.answer.begin(id: request.id)
-        fail(request, error)
-        return try answer(id: request.id)
-      }
-      try whole?.bytes.withBytes { (bytes) throws(Errno) in
-        guard let request = Request(bytes, otherwise: &context.answer) else { return try answer(id: nil) }
-        guard !request.isPart else {
-          context.answer.begin(id: request.id)
-          fail(request, .name("badrequest"))
-          return try answer(id: request.id)
-        }
-        try call(request)
-      }
-    }
-
-    /// The result of a request to send.
-    mutating func sent(_ count: Int, _ error: Errno?) {
-      if error != nil { context.counters.errors += 1 }
-      context.answer.sent(count, error)
-    }
-
     /// Sends on what waited, and answers for each request that is done.
     private mutating func resumeSending() throws(Errno) {
-      guard let number = source?.number, let isSocket = source?.isSocket else { return }
-      for done in injector.resume(to: number, isSocket: isSocket) {
-        try done.id.withBytes { (id) throws(Errno) in
-          context.answer.begin(id: id)
-          sent(done.sent, done.error)
-          try answer(id: id)
-        }
+      guard let number = context.capture.source?.number, let isSocket = context.capture.source?.isSocket else { return }
+      for done in context.capture.injector.resume(to: number, isSocket: isSocket) {
+        if done.error != nil { context.counters.errors += 1 }
+        try context.send(id: done.id, to: done.origin) { $0.sent(done.sent, done.error) }
       }
     }
   }
