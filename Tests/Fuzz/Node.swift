@@ -13,16 +13,16 @@ final class Node {
 
   private enum Option {
     static let attached: UInt8 = 1
-    static let lane: UInt8 = 2
+    static let direct: UInt8 = 2
     static let spin: UInt8 = 4
     static let pipe: UInt8 = 8
   }
 
   /// Where the program reads.
-  private enum Stream { case input, channel, lane }
+  private enum Source { case input, attached, direct }
 
   private struct Waiting {
-    let stream: Stream
+    let source: Source
     var bytes: ArraySlice<UInt8>
     var descriptors: [CInt]
   }
@@ -32,14 +32,15 @@ final class Node {
   private var offer = Offer()
   private var input: CInt = -1
   private var output: CInt = -1
-  private var channel: CInt = -1
-  private var lane: CInt = -1
+  private var attached: CInt = -1
+  private var direct: CInt = -1
   /// What has come from the program and is no whole frame yet.
   private var answers = Answers(.packet2)
-  private var laneAnswers = Answers(.packet4(longest: 1 << 27))
+  private var attachedAnswers = Answers(.packet4(longest: FrameBuffer.longestTerm))
+  private var directAnswers = Answers(.packet4(longest: FrameBuffer.longestTerm))
   private var secret = 32
-  /// Whether the lane is the one that the node asked for.
-  private var isOwnLane = false
+  /// Whether the node asked for the direct connection itself, and it is what it seems.
+  private var isOwnDirect = false
   private var waiting: [Waiting] = []
   /// For so many turns nothing is read.
   private var pause = 0
@@ -68,9 +69,9 @@ final class Node {
     Self.install(ends[1], as: 1)
     if options & Option.attached != 0 {
       frame(.input, Self.attach(spin: options & Option.spin != 0 ? 100 : 0))
-      if options & Option.lane != 0 {
-        isOwnLane = true
-        frame(.input, Self.request("lane") { $0.emptyList() })
+      if options & Option.direct != 0 {
+        isOwnDirect = true
+        frame(.attached, Self.request("direct") { $0.emptyList() })
       }
     }
   }
@@ -81,7 +82,7 @@ final class Node {
     demand(answers.isWhole, "half a frame at the end")
     Self.install(open("/dev/null", O_RDWR), as: 0)
     Self.install(open("/dev/null", O_RDWR), as: 1)
-    for fd in [input, output, channel, lane] where fd >= 0 { _ = close(fd) }
+    for fd in [input, output, attached, direct] where fd >= 0 { _ = close(fd) }
     while let more = Self.accept() { _ = close(more) }
     offer.closeAll()
     Self.removeFiles()
@@ -176,23 +177,24 @@ final class Node {
     switch script.byte() {
     case UInt8(ascii: "i"): frame(.input, payload())
     case UInt8(ascii: "I"): raw(.input, payload(), [])
-    case UInt8(ascii: "c"):
+    case UInt8(ascii: "a"):
       let descriptors = descriptors()
-      frame(.channel, payload(), descriptors)
-    case UInt8(ascii: "C"): raw(.channel, payload(), [])
-    case UInt8(ascii: "l"):
+      frame(.attached, payload(), descriptors)
+    case UInt8(ascii: "A"): raw(.attached, payload(), [])
+    case UInt8(ascii: "d"):
       let descriptors = descriptors()
-      frame(.lane, payload(), descriptors)
-    case UInt8(ascii: "L"): raw(.lane, payload(), [])
+      frame(.direct, payload(), descriptors)
+    case UInt8(ascii: "D"): raw(.direct, payload(), [])
     case UInt8(ascii: "z"):
-      let stream: Stream = script.byte() & 1 == 0 ? .lane : .input
-      raw(stream, [UInt8](repeating: script.byte(), count: Int(script.number()) << 5), [])
+      let sources: [Source] = [.direct, .input, .attached]
+      let source = sources[Int(script.byte()) % sources.count]
+      raw(source, [UInt8](repeating: script.byte(), count: Int(script.number()) << 5), [])
     case UInt8(ascii: "p"): pause = Int(script.byte())
     case UInt8(ascii: "t"): passing = Int(script.number()) % 2000
-    case UInt8(ascii: "d"):
+    case UInt8(ascii: "w"):
       let end = offer.end(Int(script.byte()))
       payload().withUnsafeBytes { _ = send(end, $0, []) }
-    case UInt8(ascii: "D"):
+    case UInt8(ascii: "W"):
       let end = offer.end(Int(script.byte()))
       let descriptors = descriptors()
       payload().withUnsafeBytes { _ = send(end, $0, descriptors) }
@@ -212,8 +214,8 @@ final class Node {
 
   private func closeSomething(_ what: UInt8) {
     switch what {
-    case 0: Self.shut(&channel)
-    case 1: Self.shut(&lane)
+    case 0: Self.shut(&attached)
+    case 1: Self.shut(&direct)
     case 2: Self.shut(&output)
     case 3: Self.shut(&input)
     case 4..<128: offer.closeEnd(Int(what))
@@ -228,24 +230,24 @@ final class Node {
 
   // To the program
 
-  private func frame(_ stream: Stream, _ bytes: [UInt8], _ descriptors: [CInt] = []) {
+  private func frame(_ source: Source, _ bytes: [UInt8], _ descriptors: [CInt] = []) {
     let length = bytes.count
-    let header = (0..<(stream == .lane ? 4 : 2)).reversed().map { UInt8(truncatingIfNeeded: length >> (8 * $0)) }
-    raw(stream, header + bytes, descriptors)
+    let header = (0..<(source == .input ? 2 : 4)).reversed().map { UInt8(truncatingIfNeeded: length >> (8 * $0)) }
+    raw(source, header + bytes, descriptors)
   }
 
-  private func raw(_ stream: Stream, _ bytes: [UInt8], _ descriptors: [CInt]) {
-    waiting.append(Waiting(stream: stream, bytes: bytes[...], descriptors: descriptors))
+  private func raw(_ source: Source, _ bytes: [UInt8], _ descriptors: [CInt]) {
+    waiting.append(Waiting(source: source, bytes: bytes[...], descriptors: descriptors))
   }
 
   /// Sends some of what waits.
   private func send() -> Bool {
     guard var next = waiting.first else { return false }
     let fd =
-      switch next.stream {
+      switch next.source {
       case .input: input
-      case .channel: channel
-      case .lane: lane
+      case .attached: attached
+      case .direct: direct
       }
     let sent = next.bytes.withUnsafeBytes { send(fd, $0, next.descriptors) }
     // Not connected yet: first what the program has sent is read.
@@ -275,52 +277,41 @@ final class Node {
 
   /// Reads what is there; false where nothing was.
   @discardableResult private func drain() -> Bool {
-    if channel < 0, let new = Self.accept() {
-      channel = new
+    if attached < 0, let new = Self.accept() {
+      attached = new
       secret = 32
+      attachedAnswers = Answers(.packet4(longest: FrameBuffer.longestTerm))
       return true
     }
     let fromOutput = output >= 0 && answers.read(output)
-    return drainChannel() || drainLane() || fromOutput
+    return drainAttached() || drainDirect() || fromOutput
   }
 
-  private func drainLane() -> Bool {
-    guard lane >= 0 else { return false }
-    if isOwnLane { return laneAnswers.read(lane) }
-    return Answers.skip(lane)
+  private func drainAttached() -> Bool {
+    guard attached >= 0 else { return false }
+    if secret == 0 { return attachedAnswers.read(attached) { adopt($0) } }
+    let count = withUnsafeTemporaryAllocation(byteCount: secret, alignment: 1) { Answers.receive(attached, $0) }
+    secret -= max(0, count)
+    return count > 0
   }
 
-  private func drainChannel() -> Bool {
-    guard channel >= 0 else { return false }
-    var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
-    var address = AddressBuffer(room: 0)
-    var bytes = [UInt8](repeating: 0, count: max(1, secret))
-    let count = bytes.withUnsafeMutableBytes { room in
-      (try? Messages.receive(channel, into: room, flags: 0, control: &control, address: &address))?.count ?? 0
-    }
-    guard count > 0 else { return false }
-    if secret > 0 {
-      secret -= count
-    } else {
-      demand(bytes[0] == 0, "a byte on the channel that is not 0")
-    }
-    var came: [CInt] = []
-    control.rights { came.append($0) }
-    for fd in came.dropLast() { _ = close(fd) }
-    if let last = came.last { adopt(last) }
-    return true
+  private func drainDirect() -> Bool {
+    guard direct >= 0 else { return false }
+    let before = direct
+    if isOwnDirect { return directAnswers.read(before) { adopt($0) } }
+    return Answers.skip(direct)
   }
 
-  /// What looks like an end of a lane is one from now on.
+  /// What looks like an end of a connection is the direct one from now on.
   private func adopt(_ fd: CInt) {
-    let isFirst = isOwnLane && lane < 0
+    let isFirst = isOwnDirect && direct < 0
     guard isFirst || Self.isConnected(fd) else {
       _ = close(fd)
       return
     }
-    isOwnLane = isFirst
-    Self.shut(&lane)
-    lane = fd
+    isOwnDirect = isFirst
+    Self.shut(&direct)
+    direct = fd
   }
 
   private static func isConnected(_ fd: CInt) -> Bool {
@@ -392,9 +383,21 @@ private struct Answers: ~Copyable {
 
   var isWhole: Bool { frames.lastBegun == nil }
 
-  /// Reads what is there; false where nothing was.
-  mutating func read(_ fd: CInt) -> Bool {
-    let count = frames.fill { room in max(0, Self.receive(fd, room)) }
+  /// Reads what is there; false where nothing was. The last of the descriptors that come is given to `adopt`.
+  mutating func read(_ fd: CInt, adopt: (CInt) -> Void = { close($0) }) -> Bool {
+    var control = ControlBuffer(size: ControlBuffer.space(4 * Messages.mostDescriptors))
+    var came: [CInt] = []
+    let count = frames.fill { room in
+      var address = AddressBuffer(room: 0)
+      do throws(Errno) {
+        let (count, _) = try Messages.receive(fd, into: room, flags: 0, control: &control, address: &address)
+        control.rights { came.append($0) }
+        return count
+      } catch {
+        return error.rawValue == ENOTSOCK ? max(0, systemRead(fd, room.baseAddress, room.count)) : 0
+      }
+    }
+    for fd in came.dropLast() { _ = close(fd) }
     do {
       while let (frame, _) = try frames.next() {
         guard var reader = try? TermReader(checking: frame), let arity = try? reader.tupleHeader() else {
@@ -405,6 +408,7 @@ private struct Answers: ~Copyable {
     } catch {
       fail("a frame that is too long")
     }
+    if let last = came.last { adopt(last) }
     return count > 0
   }
 
@@ -413,7 +417,7 @@ private struct Answers: ~Copyable {
     withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 16) { receive(fd, $0) > 0 }
   }
 
-  private static func receive(_ fd: CInt, _ room: UnsafeMutableRawBufferPointer) -> Int {
+  static func receive(_ fd: CInt, _ room: UnsafeMutableRawBufferPointer) -> Int {
     let count = recv(fd, room.baseAddress, room.count, CInt(MSG_DONTWAIT))
     return count < 0 && errno == ENOTSOCK ? systemRead(fd, room.baseAddress, room.count) : count
   }

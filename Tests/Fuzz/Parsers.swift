@@ -27,9 +27,8 @@ enum Parsers {
     Array("allow alice udp 1-1023 on eth* in /run/netns/*\nallow @web device net/*\nallow * packet * on *\n".utf8),
     accounts: accounts)
 
-  /// The bytes of stdin or of the lane, a few at a time.
+  /// The bytes of stdin or of a connection, a few at a time.
   static func stream(_ bytes: UnsafeRawBufferPointer, _ frames: consuming FrameBuffer) {
-    var parts = PartAssembler<Int>()
     var rest = bytes[...]
     while !rest.isEmpty {
       let chunk = rest.prefix(1 + Int(rest[rest.startIndex]) * 7)
@@ -40,25 +39,26 @@ enum Parsers {
       }
       _ = frames.lastBegun
       do {
-        while let (frame, _) = try frames.next() { term(frame, &parts) }
+        while let (frame, _) = try frames.next() { term(frame) }
       } catch {
         frames.removeAll()
       }
     }
     // The same bytes as one frame: mutations need not guess its length.
-    term(bytes, &parts)
+    term(bytes)
   }
 
   /// Reads a term in every way that fits.
-  private static func term(_ bytes: UnsafeRawBufferPointer, _ parts: inout PartAssembler<Int>) {
-    guard let whole = try? TermReader(checking: bytes) else { return }
+  private static func term(_ bytes: UnsafeRawBufferPointer) {
+    guard var reader = try? TermReader(checking: bytes) else { return }
     var writer = TermWriter()
-    var reader = whole
     for _ in 0..<bytes.count {
       var copy = reader
       if copy.isTuple, (try? copy.tupleHeader()) != nil {
         reader = copy
       } else if copy.isList, (try? copy.listHeader()) != nil {
+        reader = copy
+      } else if (try? copy.mapHeader()) != nil {
         reader = copy
       } else if let atom = try? copy.atom() {
         writer.atom(atom)
@@ -68,7 +68,6 @@ enum Parsers {
         if let value = try? signed.integer() { writer.integer(value) }
         reader = copy
       } else if let chunk = try? copy.binary() {
-        _ = try? parts.add(id: chunk, offset: 0, total: Int64(chunk.count), chunk: chunk, keeping: 0)
         writer.binary(chunk)
         reader = copy
       } else if let raw = try? copy.raw() {
@@ -77,14 +76,6 @@ enum Parsers {
       } else {
         break
       }
-    }
-    var request = whole
-    guard (try? request.tupleHeader()) == 3, let id = try? request.raw(), (try? request.atom()) == "part",
-      (try? request.listHeader()) == 3, let offset = try? request.integer(), let total = try? request.integer(),
-      let chunk = try? request.binary()
-    else { return }
-    if let (bytes, _) = try? parts.add(id: id, offset: offset, total: total, chunk: chunk, keeping: 1) {
-      precondition(bytes.count == Int(total))
     }
   }
 

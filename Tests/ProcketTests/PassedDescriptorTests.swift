@@ -87,6 +87,21 @@ import Testing
   }
 
   #if os(Linux)
+    /// What is waited for is told on stdout, whatever it was called: if a frame holds that.
+    @Test func selected() throws {
+      let attached = try AttachedProcess("worker")
+      let pipe = try FilledPipe([1])
+      let reader = pipe.reader.number
+      for event in ["event", .integer(7), .zeroes(65_471 - 5)] as [Term] {
+        let arguments: [Term] = [.integer(Int64(reader)), "read", event]
+        #expect(try attached.attached.ask("select", arguments, with: copies([reader])) == answer("ok"))
+        #expect(try attached.process.receive() == Term.tuple([event, "ready"]).bytes)
+      }
+      let arguments: [Term] = [.integer(Int64(reader)), "read", .zeroes(65_471 - 4)]
+      #expect(try attached.attached.ask("select", arguments, with: copies([reader])) == answer(.badarg(3)))
+      #expect(try attached.process.end() == 0)
+    }
+
     /// Where the process has no room for them, the request is refused, and the next one has its own.
     @Test func lost() throws {
       let attached = try AttachedProcess("worker")

@@ -6,7 +6,7 @@
 all() ->
     [
         closed_stdio, inherited_descriptors, environment, forged_sudo, unreadable_directory, socket_of_another, socket_race,
-        device_race, random_frames, huge_terms, other_commands, lane, stopped_reader, caller_ends, little_room, not_to_be_looked_into,
+        device_race, random_frames, huge_terms, other_commands, direct, stopped_reader, caller_ends, little_room, not_to_be_looked_into,
         policy_saved, prefixes, secret_of_another_length, one_meaning, other_file_system,
         on_interface_holds, interface_by_index, nobody_reads_what_is_printed, no_descriptor_for_the_log, worker_memory, capture_memory
     ].
@@ -34,7 +34,7 @@ device_race(Config) -> holds(?FUNCTION_NAME, Config).
 random_frames(Config) -> holds(?FUNCTION_NAME, Config).
 huge_terms(Config) -> holds(?FUNCTION_NAME, Config).
 other_commands(Config) -> holds(?FUNCTION_NAME, Config).
-lane(Config) -> holds(?FUNCTION_NAME, Config).
+direct(Config) -> holds(?FUNCTION_NAME, Config).
 stopped_reader(Config) -> holds(?FUNCTION_NAME, Config).
 caller_ends(Config) -> holds(?FUNCTION_NAME, Config).
 little_room(Config) -> holds(?FUNCTION_NAME, Config).

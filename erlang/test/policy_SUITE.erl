@@ -8,7 +8,7 @@ all() ->
     [
         ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, warnings_of_interfaces,
         only_for_the_privileged, built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, changed_after_it_was_kept, removed_while_running, log_lines, log_is_full, nobody_logs,
-        reasons, reason_of_a_refusal_behind_another, reasons_are_for_those_who_ask, opener_of_before, check_policy, explain, tools_have_no_rights, documented
+        reasons, reason_of_a_refusal_behind_another, reasons_are_for_those_who_ask, check_policy, explain, tools_have_no_rights, documented
     ].
 
 suite() ->
@@ -455,39 +455,19 @@ reasons_are_for_those_who_ask(_Config) ->
         ?assertEqual({0, "{1,{error,{eacces,<<\"denied by policy; not logged: enoent\">>}}}\n"}, Script("{1, ok} = Ask(reasons, []), "))
     end).
 
-%% One that does not know of reasons gives none, and serves as before.
-opener_of_before(_Config) ->
-    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
-        Program = procket_machine:root_owned(Machine),
-        ok = file:write_file(Program, [
-            "#!/usr/bin/env escript\n"
-            "%%! -noinput\n"
-            "main(Args) ->\n"
-            "    Node = open_port({fd, 0, 1}, [{packet, 2}, binary, eof]),\n"
-            "    relay(Node, open_port({spawn_executable, \"", procket_machine:setuid(Machine), "\"}, [{args, Args}, {packet, 2}, binary, exit_status])).\n"
-            "relay(Node, Opener) ->\n"
-            "    receive\n"
-            "        {Node, {data, Data}} ->\n"
-            "            case binary_to_term(Data) of\n"
-            "                {Id, reasons, []} -> port_command(Node, term_to_binary({Id, {error, {undef, reasons}}}));\n"
-            "                _ -> port_command(Opener, Data)\n"
-            "            end,\n"
-            "            relay(Node, Opener);\n"
-            "        {Opener, {data, Data}} -> port_command(Node, Data), relay(Node, Opener);\n"
-            "        _ -> ok\n"
-            "    end.\n"
-        ]),
-        ?assertEqual([eacces, ok, eacces], ask(Machine, progname(Program), ["54, [{protocol, udp}]", "53, [{protocol, udp}]", "80, []"]))
-    end).
-
 %% An expression: the answer of an opener to a request, where `Asks' comes before it.
 before(Opener, Asks) ->
     [
-        "begin {ok, Listener} = procket_channel:listen(undefined), "
+        "begin Path = \"/tmp/opener-\" ++ os:getpid(), "
+        "{ok, Listener} = gen_tcp:listen(0, [{ifaddr, {local, Path}}, {active, false}, binary]), "
         "Port = open_port({spawn_executable, \"", Opener, "\"}, [{args, [\"opener\"]}, {packet, 2}, binary]), "
-        "Ask = fun(Function, Args) -> port_command(Port, term_to_binary({1, Function, Args})), receive {Port, {data, Data}} -> binary_to_term(Data) end end, "
-        "{1, {ok, 2, _}} = Ask(attach, [procket_channel:path(Listener), binary:copy(<<1>>, 32), 0]), procket_channel:unlisten(Listener), ", Asks,
-        "Ask(open, [{2, 2, 17, <<>>, 54, <<>>, <<>>, undefined}]) end"
+        "port_command(Port, term_to_binary({1, attach, [list_to_binary(Path), binary:copy(<<1>>, 32), 0]})), "
+        "{1, {ok, 3, _}} = receive {Port, {data, Data}} -> binary_to_term(Data) end, "
+        "{ok, Connection} = gen_tcp:accept(Listener), ok = file:delete(Path), {ok, _Secret} = gen_tcp:recv(Connection, 32), "
+        "ok = inet:setopts(Connection, [{packet, 4}]), "
+        "Ask = fun(Function, Args) -> ok = gen_tcp:send(Connection, term_to_binary({1, Function, Args})), "
+        "{ok, Answer} = gen_tcp:recv(Connection, 0), binary_to_term(Answer) end, ", Asks,
+        "Ask(open, [#{family => 2, type => 2, protocol => 17, port => 54}]) end"
     ].
 
 check_policy(_Config) ->
