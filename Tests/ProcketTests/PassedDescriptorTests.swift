@@ -6,7 +6,7 @@ import Testing
 /// Descriptors that cross with requests and answers.
 @Suite(.serialized) struct PassedDescriptorTests {
   /// Each request has its own, however many are on the way, and however long the one before is.
-  @Test(arguments: [false, true], [0, 10, 150_000]) func pipelined(isDirect: Bool, _ size: Int) throws {
+  @Test(arguments: [false, true], [0, 10, 120_000, 150_000]) func pipelined(isDirect: Bool, _ size: Int) throws {
     let attached = try AttachedProcess("worker")
     let end = isDirect ? try attached.direct() : attached.attached
     let null = try Files.open("/dev/null", flags: O_WRONLY)
