@@ -154,17 +154,15 @@ stopped_in_every_call(_Config) ->
         no_messages()
     end).
 
-%% In a few times the patience with a port process.
-until_answered(Call) -> until_answered(Call, 12).
-
-until_answered(Call, Tries) when Tries > 0 ->
-    case Call() of
-        {error, Reason} when Reason =:= etimedout; Reason =:= epipe -> until_answered(Call, Tries - 1);
-        {ok, New} when is_integer(New) -> ok = procket:close(New);
-        {ok, _} -> ok
-    end;
-until_answered(Call, 0) ->
-    error({never, Call()}).
+%% Calls until it is answered: what was killed is started again meanwhile, which takes its time on a busy machine.
+until_answered(Call) ->
+    procket_test:wait_until(fun() ->
+        case Call() of
+            {error, Reason} when Reason =:= etimedout; Reason =:= epipe -> false;
+            {ok, New} when is_integer(New) -> procket:close(New) =:= ok;
+            {ok, _} -> true
+        end
+    end).
 
 %% Again and again, under load: PROCKET_KILLS says how often.
 killed_under_load(_Config) ->
