@@ -157,9 +157,9 @@ starting() ->
     {"cold start, against a process that does nothing", measure([
         {"/bin/true, start to exit", fun() -> run("/bin/true", []) end},
         {"procket: worker, start to the first answer", fun() ->
-            {ok, Server} = procket_port_sup:start_port(#{command => procket_command:worker()}),
+            {ok, Server} = procket_sup:start_port(#{command => procket_command:worker()}),
             {ok, _} = procket_port:await(Server),
-            {{ok, eacces}, []} = procket_call:with_server(Server, errno_id, [13]),
+            {{ok, eacces}, []} = procket_client:call_alone(Server, errno_id, [13]),
             procket_port:stop(Server)
         end}
     ], 20)}.

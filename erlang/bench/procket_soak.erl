@@ -74,7 +74,7 @@ all_work() ->
     {ok, _} = procket:getsockname(FD, <<0:128>>),
     ok = procket:select(FD, read),
     ok = procket:select_stop(FD),
-    _ = procket_test:lane(),
+    _ = procket_test:direct(),
     procket:close(FD).
 
 faults(Until, Count, Load) ->

@@ -96,7 +96,7 @@ ctl(_FD, setif, Interface) -> procket_error:badarg({interface, Interface});
 ctl(_FD, _Key, _Value) -> {error, not_supported}.
 
 setf(FD, Instructions) ->
-    Program = procket_filter:encode(Instructions),
+    Program = procket_insn:program(Instructions),
     %% struct bpf_program
     case procket:alloc([<<(length(Instructions)):32/native, 0:32>>, {ptr, Program}]) of
         {ok, Struct, [_]} -> answer(procket:ioctl(FD, ?BIOCSETF, Struct), fun(_) -> Program end);
@@ -190,8 +190,7 @@ packet(Hdrlen, Caplen, Bytes) when ?is_size(Hdrlen), ?is_size(Caplen), is_binary
 %% '''
 -spec insn(#insn{}) -> instruction();
     (instruction()) -> #insn{}.
-insn(#insn{code = Code, jt = JT, jf = JF, k = K}) -> <<Code:16/native, JT:8, JF:8, K:32/native>>;
-insn(<<Code:16/native, JT:8, JF:8, K:32/native>>) -> #insn{code = Code, jt = JT, jf = JF, k = K}.
+insn(Instruction) -> procket_insn:insn(Instruction).
 
 %% @doc An instruction that does not jump: `BPF_STMT'.
 %%
@@ -200,8 +199,7 @@ insn(<<Code:16/native, JT:8, JF:8, K:32/native>>) -> #insn{code = Code, jt = JT,
 %% Everything = bpf:stmt(BPF_RET_K, 16#ffffffff).
 %% '''
 -spec stmt(Code :: non_neg_integer(), K :: integer()) -> instruction().
-stmt(Code, K) when is_integer(Code), is_integer(K) ->
-    insn(#insn{code = Code, k = K}).
+stmt(Code, K) -> procket_insn:stmt(Code, K).
 
 %% @doc An instruction that jumps over `JT' others, or `JF': `BPF_JUMP'.
 %%
@@ -216,8 +214,7 @@ stmt(Code, K) when is_integer(Code), is_integer(K) ->
 %% {ok, _} = packet:filter(FD, OnlyIPv4).
 %% '''
 -spec jump(Code :: non_neg_integer(), K :: integer(), JT :: byte(), JF :: byte()) -> instruction().
-jump(Code, K, JT, JF) when is_integer(Code), is_integer(K), is_integer(JT), is_integer(JF) ->
-    insn(#insn{code = Code, jt = JT, jf = JF, k = K}).
+jump(Code, K, JT, JF) -> procket_insn:jump(Code, K, JT, JF).
 
 %% @doc How much an instruction loads: `BPF_SIZE' for a name, the name for `BPF_W', `BPF_H' or `BPF_B'.
 %%

@@ -92,7 +92,7 @@
 %% Options; the first of each counts, another raises `badarg':
 %% <ul>
 %% <li>`{active, false | true | once | N}': default false. `N' is a number of packets, exactly;</li>
-%% <li>`{filter, Expression}': as pcap-filter(7) has it, compiled by libpcap; `{filter, [Instruction]}': as {@link bpf:stmt/2} and
+%% <li>`{filter, Expression}': in the language of pcap-filter(7), compiled by libpcap; `{filter, [Instruction]}': as {@link bpf:stmt/2} and
 %% {@link bpf:jump/4} make them. Nothing that does not pass is ever delivered;</li>
 %% <li>`{snaplen, Bytes}': what is kept of each packet, default 262144;</li>
 %% <li>`{timestamps, boolean()}': default false. Of the kernel; of `{fd, FD}', when it was read.</li>
@@ -112,15 +112,15 @@
 -spec open(source() | {node(), Interface :: string()}, [option()]) ->
     {ok, socket()} | {error, procket:posix() | {filter, string()} | noconnection}.
 open({Node, Interface}, Options) when is_atom(Node), Node =/= fd ->
-    Parsed = procket_raw_options:parse(Interface, Options),
+    Parsed = gen_raw_opts:parse(Interface, Options),
     try
-        erpc:call(Node, procket_raw, open, [Parsed, self()])
+        erpc:call(Node, gen_raw_server, open, [Parsed, self()])
     catch
         error:{erpc, Reason} -> {error, Reason};
         error:{exception, undef, _} -> {error, enosys}
     end;
 open(Source, Options) ->
-    procket_raw:open(procket_raw_options:parse(Source, Options), self()).
+    gen_raw_server:open(gen_raw_opts:parse(Source, Options), self()).
 
 %% @doc Closes a socket. Packets that wait are thrown away.
 %% One that is closed already is `ok' too.
@@ -150,7 +150,7 @@ close(Socket) ->
 -spec recv(socket(), timeout()) -> {ok, [packet()]} | {error, timeout | closed | procket:posix()}.
 recv(Socket, Timeout) when is_integer(Timeout), Timeout >= 0, Timeout =< ?MAX_TIMEOUT; Timeout =:= infinity ->
     case call(Socket, {recv, Timeout}, infinity) of
-        {ok, {batch, Batch}} -> {ok, procket_raw_packets:decode(Batch)};
+        {ok, {batch, Batch}} -> {ok, gen_raw_batch:decode(Batch)};
         {ok, {packets, Packets}} -> {ok, Packets};
         {error, _} = Error -> Error
     end;
@@ -174,7 +174,7 @@ send(Socket, Frame) when is_binary(Frame) ->
     send(Socket, [Frame]);
 send(Socket, Frames) when is_pid(Socket) ->
     ok = check_frames(Frames),
-    %% What no request can hold is refused here, as the kernel refuses what is too long: what stands before it is sent.
+    %% A frame that no request can hold is refused here, as the kernel refuses one that is too long: those before it are sent.
     {Short, Rest} = lists:splitwith(fun(Frame) -> byte_size(Frame) =< ?MAX_FRAME end, Frames),
     Id = monitor(process, Socket, [{alias, explicit_unalias}]),
     Result = send(Socket, Id, Short, 0, {0, ok}),
@@ -215,7 +215,7 @@ send(Socket, Id, Frames, Flying, {Sent, Result} = Before) ->
         {Id, {error, {ecanceled, 0}}} when Result =/= ok -> send(Socket, Id, Frames, Flying - 1, Before);
         {Id, {error, {Reason, Count}}} -> send(Socket, Id, Frames, Flying - 1, {Sent + Count, {error, Reason}});
         {'DOWN', Id, process, Socket, _} -> {error, {closed, Sent}}
-    after procket_call:timeout() ->
+    after procket_client:timeout() ->
         {error, {etimedout, Sent}}
     end.
 
@@ -241,7 +241,7 @@ setopts(Socket, Options) ->
     end.
 
 values([{active, Value} | Options]) ->
-    case procket_raw_options:active(Value) orelse is_negative(Value) of
+    case gen_raw_opts:active(Value) orelse is_negative(Value) of
         true ->
             case values(Options) of
                 {ok, Values} -> {ok, [Value | Values]};
@@ -302,7 +302,7 @@ getopts(_Socket, Names) ->
 controlling_process(Socket, NewOwner) when is_pid(NewOwner) ->
     case call(Socket, {handover, start}) of
         ok ->
-            _ = [move_messages(Socket, NewOwner) || NewOwner =/= self()],
+            ok = move_messages(Socket, NewOwner),
             kept(call(Socket, {handover, NewOwner}), Socket);
         {error, _} = Error ->
             kept(Error, Socket)
@@ -317,6 +317,8 @@ kept({error, etimedout} = Error, Socket) ->
 kept(Result, _Socket) ->
     Result.
 
+move_messages(_Socket, NewOwner) when NewOwner =:= self() ->
+    ok;
 move_messages(Socket, NewOwner) ->
     receive
         {raw, Socket, _} = Message -> move_message(Message, Socket, NewOwner);
@@ -361,9 +363,9 @@ info(Socket) ->
     call(Socket, info).
 
 call(Socket, Request) ->
-    call(Socket, Request, procket_call:timeout()).
+    call(Socket, Request, procket_client:timeout()).
 
 call(Socket, Request, Timeout) when is_pid(Socket) ->
-    procket_raw:call(Socket, Request, Timeout);
+    gen_raw_server:call(Socket, Request, Timeout);
 call(Socket, _Request, _Timeout) ->
     procket_error:badarg({socket, Socket}).

@@ -101,7 +101,7 @@ promiscuous(FD, Index) ->
 %% '''
 -spec filter(procket:fd(), [instruction()]) -> {ok, Program :: binary()} | {error, procket:posix()}.
 filter(FD, Instructions) when is_list(Instructions), length(Instructions) =< 16#ffff ->
-    Program = procket_filter:encode(Instructions),
+    Program = procket_insn:program(Instructions),
     Padding = procket:wordalign(2),
     %% struct sock_fprog
     case procket:alloc([<<(length(Instructions)):16/native, 0:(Padding * 8)>>, {ptr, Program}]) of
@@ -127,7 +127,7 @@ unfilter(FD) ->
 %% @doc The same; which instructions they are does not matter, and they come back as those of {@link filter/2}.
 -spec unfilter(procket:fd(), [instruction()]) -> {ok, Program :: binary()} | {error, procket:posix()}.
 unfilter(FD, Instructions) ->
-    with_program(unfilter(FD), procket_filter:encode(Instructions)).
+    with_program(unfilter(FD), procket_insn:program(Instructions)).
 
 %% @doc The names of all interfaces.
 %%

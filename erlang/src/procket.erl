@@ -1,6 +1,6 @@
 %% @doc Low-level sockets, served by a port program.
 %%
-%% A descriptor is a number, of type {@link fd()}, that is open in the BEAM. Who opens one closes it, with {@link close/1}: a
+%% A descriptor is a number, of type {@link fd()}, that is open in the BEAM. A program that opens one closes it, with {@link close/1}: a
 %% `gen_udp' or `gen_tcp' socket that was made of it with the option `{fd, FD}' does not.
 %%
 %% Nothing has to be started first: the first call starts the application.
@@ -19,7 +19,7 @@
 %% for another system;</li>
 %% <li>`{error, eproto}': it is of another version than the modules, or no port program of this project.</li>
 %% </ul>
-%% What is behind the last two, and behind a port process that ended, is said through `logger' with the domain `[procket]'.
+%% The cause of the last two, and of the end of a port process, is logged through `logger' with the domain `[procket]'.
 %%
 %% An argument of the wrong type or out of its range raises `badarg' or `function_clause'.
 -module(procket).
@@ -137,7 +137,10 @@ open_socket(Port) ->
 -spec open_socket(inet:port_number(), [open_opt() | term()]) ->
     {ok, socket:socket()} | {error, posix() | {invalid, term()}}.
 open_socket(Port, Opts) ->
-    _ = [procket_error:badarg({option, Option}) || Option <- [proplists:lookup(dev, Opts)], Option =/= none],
+    case proplists:lookup(dev, Opts) of
+        none -> ok;
+        Device -> procket_error:badarg({option, Device})
+    end,
     case open(Port, Opts) of
         {ok, FD} -> procket_fd:into_socket(FD);
         {error, _} = Error -> Error
@@ -156,7 +159,7 @@ open_socket(Port, Opts) ->
 %% '''
 -spec listen_fds() -> [{Name :: string(), fd()}] | {error, einval | ebadf}.
 listen_fds() ->
-    procket_passed:all().
+    procket_node:passed().
 
 %% @equiv dev(Name, [])
 -spec dev(string()) -> {ok, fd()} | {error, posix()}.
@@ -186,7 +189,7 @@ dev(Name, Opts) when is_list(Opts) ->
 %% '''
 -spec socket(family(), type(), protocol()) -> {ok, fd()} | {error, posix()}.
 socket(Family, Type, Protocol) ->
-    {socket, Numbers, [], _} = Request = procket_request:socket(Family, Type, Protocol),
+    {socket, Numbers, [], _} = Request = procket_calls:socket(Family, Type, Protocol),
     procket_node:socket(run(Request), list_to_tuple(Numbers)).
 
 %% @doc Closes a descriptor of the BEAM, whatever it is: close(2). Error: `ebadf', there is no such descriptor.
@@ -199,10 +202,10 @@ socket(Family, Type, Protocol) ->
 -spec close(fd()) -> ok | {error, posix()}.
 close(FD) when ?is_fd(FD) ->
     %% Looked up before: once it is closed, its number may be that of another.
-    {Events, Sockets} = {procket_select:events(FD), procket_raw_sup:sockets(FD)},
+    {Events, Sockets} = {procket_select:events(FD), gen_raw_server:sockets(FD)},
     Result = procket_fd:close(FD),
     procket_select:closed(FD, Events),
-    procket_raw:closed(FD, Sockets),
+    gen_raw_server:closed(FD, Sockets),
     Result.
 
 %% @doc Binds a socket to a native `struct sockaddr': bind(2).
@@ -217,7 +220,7 @@ close(FD) when ?is_fd(FD) ->
 %% '''
 -spec bind(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 bind(FD, Sockaddr) ->
-    procket_node:bind(run(procket_request:bind(FD, Sockaddr)), FD, Sockaddr).
+    procket_node:bind(run(procket_calls:bind(FD, Sockaddr)), FD, Sockaddr).
 
 %% @doc Connects to a native `struct sockaddr': connect(2). An empty binary is a NULL address.
 %%
@@ -233,12 +236,12 @@ bind(FD, Sockaddr) ->
 %% '''
 -spec connect(fd(), Sockaddr :: binary()) -> ok | {error, posix()}.
 connect(FD, Sockaddr) ->
-    run(procket_request:connect(FD, Sockaddr)).
+    run(procket_calls:connect(FD, Sockaddr)).
 
 %% @equiv listen(FD, 128)
 -spec listen(fd()) -> ok | {error, posix()}.
 listen(FD) ->
-    run(procket_request:listen(FD)).
+    run(procket_calls:listen(FD)).
 
 %% @doc Listens for connections: listen(2).
 %% `Backlog': how many connections may wait to be accepted. Errors: `eaddrinuse', another socket listens there; `enotsup', the socket is no stream.
@@ -249,7 +252,7 @@ listen(FD) ->
 %% '''
 -spec listen(fd(), Backlog :: int32_t()) -> ok | {error, posix()}.
 listen(FD, Backlog) ->
-    run(procket_request:listen(FD, Backlog)).
+    run(procket_calls:listen(FD, Backlog)).
 
 %% @doc Accepts a connection: accept(2). The new descriptor is non-blocking and close-on-exec.
 %% `{error, eagain}': nobody has connected.
@@ -262,7 +265,7 @@ listen(FD, Backlog) ->
 %% '''
 -spec accept(fd()) -> {ok, fd()} | {error, posix()}.
 accept(FD) ->
-    run(procket_request:accept(FD)).
+    run(procket_calls:accept(FD)).
 
 %% @doc Accepts a connection, with the peer's address: accept(2).
 %%
@@ -277,7 +280,7 @@ accept(FD) ->
 %% '''
 -spec accept(fd(), Salen :: size_t()) -> {ok, fd(), Sockaddr :: binary()} | {error, posix()}.
 accept(FD, Salen) ->
-    run(procket_request:accept(FD, Salen)).
+    run(procket_calls:accept(FD, Salen)).
 
 %% @doc The address that a socket is bound to, as a native `struct sockaddr': getsockname(2).
 %%
@@ -291,12 +294,12 @@ accept(FD, Salen) ->
 %% '''
 -spec getsockname(fd(), Sockaddr :: binary()) -> {ok, binary()} | {error, posix()}.
 getsockname(FD, Sockaddr) ->
-    run(procket_request:getsockname(FD, Sockaddr)).
+    run(procket_calls:getsockname(FD, Sockaddr)).
 
 %% @doc The same as {@link recvfrom/2}.
 -spec recv(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
 recv(FD, Size) ->
-    run(procket_request:recv(FD, Size)).
+    run(procket_calls:recv(FD, Size)).
 
 %% @doc Receives at most `Size' bytes: recv(2). Nothing there: `{error, eagain}'; end of a stream: `{ok, <<>>}'.
 %%
@@ -308,7 +311,7 @@ recv(FD, Size) ->
 %% '''
 -spec recvfrom(fd(), Size :: size_t()) -> {ok, binary()} | {error, posix()}.
 recvfrom(FD, Size) ->
-    run(procket_request:recvfrom(FD, Size)).
+    run(procket_calls:recvfrom(FD, Size)).
 
 %% @doc Receives at most `Size' bytes, with the address they came from: recvfrom(2).
 %%
@@ -324,7 +327,7 @@ recvfrom(FD, Size) ->
 -spec recvfrom(fd(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
     {ok, binary(), Sockaddr :: binary()} | {error, posix()}.
 recvfrom(FD, Size, Flags, Salen) ->
-    run(procket_request:recvfrom(FD, Size, Flags, Salen)).
+    run(procket_calls:recvfrom(FD, Size, Flags, Salen)).
 
 %% @doc Receives at most `Size' bytes and their control messages: recvmsg(2), cmsg(3).
 %%
@@ -342,13 +345,13 @@ recvfrom(FD, Size, Flags, Salen) ->
 -spec recvmsg(fd(), Size :: size_t(), Flags :: int32_t(), CtrlSize :: size_t()) ->
     {ok, binary(), MsgFlags :: int32_t(), [control()]} | {error, posix()}.
 recvmsg(FD, Size, Flags, CtrlSize) ->
-    run(procket_request:recvmsg(FD, Size, Flags, CtrlSize)).
+    run(procket_calls:recvmsg(FD, Size, Flags, CtrlSize)).
 
 %% @doc The same with the address that the message came from; `Salen' as in {@link accept/2}.
 -spec recvmsg(fd(), Size :: size_t(), Flags :: int32_t(), CtrlSize :: size_t(), Salen :: size_t()) ->
     {ok, binary(), MsgFlags :: int32_t(), [control()], Sockaddr :: binary()} | {error, posix()}.
 recvmsg(FD, Size, Flags, CtrlSize, Salen) ->
-    run(procket_request:recvmsg(FD, Size, Flags, CtrlSize, Salen)).
+    run(procket_calls:recvmsg(FD, Size, Flags, CtrlSize, Salen)).
 
 %% @doc Receives several datagrams in one go, at most `Count' of at most `Size' bytes each, with the addresses they came from: recvmmsg(2).
 %%
@@ -361,17 +364,17 @@ recvmsg(FD, Size, Flags, CtrlSize, Salen) ->
 -spec recvmmsg(fd(), Count :: pos_integer(), Size :: size_t(), Flags :: int32_t(), Salen :: size_t()) ->
     {ok, [{binary(), Sockaddr :: binary()}]} | {error, posix()}.
 recvmmsg(FD, Count, Size, Flags, Salen) ->
-    run(procket_request:recvmmsg(FD, Count, Size, Flags, Salen)).
+    run(procket_calls:recvmmsg(FD, Count, Size, Flags, Salen)).
 
 %% @equiv sendto(FD, Data, 0)
 -spec sendto(fd(), Data :: binary()) -> ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendto(FD, Data) ->
-    run(procket_request:sendto(FD, Data)).
+    run(procket_calls:sendto(FD, Data)).
 
 %% @equiv sendto(FD, Data, Flags, <<>>)
 -spec sendto(fd(), Data :: binary(), Flags :: int32_t()) -> ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendto(FD, Data, Flags) ->
-    run(procket_request:sendto(FD, Data, Flags)).
+    run(procket_calls:sendto(FD, Data, Flags)).
 
 %% @doc Sends to a native `struct sockaddr', or with an empty one to where the socket is connected: sendto(2).
 %%
@@ -386,13 +389,13 @@ sendto(FD, Data, Flags) ->
 -spec sendto(fd(), Data :: binary(), Flags :: int32_t(), Sockaddr :: binary()) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendto(FD, Data, Flags, Sockaddr) ->
-    run(procket_request:sendto(FD, Data, Flags, Sockaddr)).
+    run(procket_calls:sendto(FD, Data, Flags, Sockaddr)).
 
 %% @equiv sendmsg(FD, Data, Flags, Ctrl, <<>>)
 -spec sendmsg(fd(), Data :: binary(), Flags :: int32_t(), Ctrl :: [control()]) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendmsg(FD, Data, Flags, Ctrl) ->
-    run(procket_request:sendmsg(FD, Data, Flags, Ctrl)).
+    run(procket_calls:sendmsg(FD, Data, Flags, Ctrl)).
 
 %% @doc Sends with control messages: sendmsg(2), cmsg(3).
 %%
@@ -406,7 +409,7 @@ sendmsg(FD, Data, Flags, Ctrl) ->
 -spec sendmsg(fd(), Data :: binary(), Flags :: int32_t(), Ctrl :: [control()], Sockaddr :: binary()) ->
     ok | {ok, Sent :: size_t()} | {error, posix()}.
 sendmsg(FD, Data, Flags, Ctrl, Sockaddr) ->
-    run(procket_request:sendmsg(FD, Data, Flags, Ctrl, Sockaddr)).
+    run(procket_calls:sendmsg(FD, Data, Flags, Ctrl, Sockaddr)).
 
 %% @doc Sends several datagrams in one go, each to its native `struct sockaddr', or with an empty one to where the socket is connected: sendmmsg(2).
 %%
@@ -418,7 +421,7 @@ sendmsg(FD, Data, Flags, Ctrl, Sockaddr) ->
 %% '''
 -spec sendmmsg(fd(), [{binary(), Sockaddr :: binary()}], Flags :: int32_t()) -> {ok, Sent :: size_t()} | {error, posix()}.
 sendmmsg(FD, Messages, Flags) ->
-    run(procket_request:sendmmsg(FD, Messages, Flags)).
+    run(procket_calls:sendmmsg(FD, Messages, Flags)).
 
 %% @doc Reads at most `Length' bytes: read(2). End of file: `{ok, <<>>}'; nothing there: `{error, eagain}'.
 %% `{error, eio}', `{error, ebadfd}': the device has failed, or is not set up.
@@ -429,7 +432,7 @@ sendmmsg(FD, Messages, Flags) ->
 %% '''
 -spec read(fd(), Length :: size_t()) -> {ok, binary()} | {error, posix()}.
 read(FD, Length) ->
-    run(procket_request:read(FD, Length)).
+    run(procket_calls:read(FD, Length)).
 
 %% @doc Writes: write(2). `{ok, Written}': only so many bytes were taken. Of nothing, nothing is written: also not an empty datagram.
 %% A list is written as {@link writev/2} writes it.
@@ -443,7 +446,7 @@ read(FD, Length) ->
 %% '''
 -spec write(fd(), Data :: binary() | [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
 write(FD, Data) ->
-    run(procket_request:write(FD, Data)).
+    run(procket_calls:write(FD, Data)).
 
 %% @doc Writes several binaries in one go, as one datagram where the descriptor has datagrams: writev(2).
 %% Errors as of {@link write/2}. An empty list raises `badarg'.
@@ -454,7 +457,7 @@ write(FD, Data) ->
 %% '''
 -spec writev(fd(), Data :: [binary()]) -> ok | {ok, Written :: size_t()} | {error, posix()}.
 writev(FD, Data) ->
-    run(procket_request:writev(FD, Data)).
+    run(procket_calls:writev(FD, Data)).
 
 %% @doc Sets a socket option: setsockopt(2).
 %%
@@ -468,7 +471,7 @@ writev(FD, Data) ->
 -spec setsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
     ok | {error, posix() | unsupported}.
 setsockopt(FD, Level, Opt, Value) ->
-    run(procket_request:setsockopt(FD, Level, Opt, Value)).
+    run(procket_calls:setsockopt(FD, Level, Opt, Value)).
 
 %% @doc A socket option's value, of at most the size of `Value': getsockopt(2).
 %%
@@ -480,7 +483,7 @@ setsockopt(FD, Level, Opt, Value) ->
 -spec getsockopt(fd(), Level :: constant(), Opt :: constant(), Value :: binary()) ->
     {ok, binary()} | {error, posix() | unsupported}.
 getsockopt(FD, Level, Opt, Value) ->
-    run(procket_request:getsockopt(FD, Level, Opt, Value)).
+    run(procket_calls:getsockopt(FD, Level, Opt, Value)).
 
 %% @doc Controls a device: ioctl(2). The structure as the kernel left it; an integer is passed by value and gives an empty binary.
 %%
@@ -492,7 +495,7 @@ getsockopt(FD, Level, Opt, Value) ->
 %% '''
 -spec ioctl(fd(), Request :: integer(), Arg :: binary() | integer()) -> {ok, binary()} | {error, posix()}.
 ioctl(FD, Request, Arg) ->
-    run(procket_request:ioctl(FD, Request, Arg)).
+    run(procket_calls:ioctl(FD, Request, Arg)).
 
 %% @doc Sets `O_NONBLOCK': fcntl(2).
 %%
@@ -502,12 +505,12 @@ ioctl(FD, Request, Arg) ->
 %% '''
 -spec set_sock_nonblock(fd()) -> ok | {error, posix()}.
 set_sock_nonblock(FD) ->
-    run(procket_request:set_sock_nonblock(FD)).
+    run(procket_calls:set_sock_nonblock(FD)).
 
 %% @equiv setns(Path, 0)
 -spec setns(file:filename()) -> ok | {error, posix()}.
 setns(Path) ->
-    run(procket_request:setns(Path)).
+    run(procket_calls:setns(Path)).
 
 %% @doc Enters a namespace: setns(2). It is the worker that enters: {@link socket/3} makes its sockets there from now on, for
 %% every caller, until the worker ends. A relative path is one in the node's working directory. `NsType' is 0 or a `CLONE_NEW*' of `sched.h'. {@link open/2} with `{namespace, Path}' needs no such change.
@@ -518,10 +521,10 @@ setns(Path) ->
 %% '''
 -spec setns(file:filename(), NsType :: int32_t()) -> ok | {error, posix()}.
 setns(Path, NsType) ->
-    run(procket_request:setns(Path, NsType)).
+    run(procket_calls:setns(Path, NsType)).
 
 run(Request) ->
-    procket_call:run(Request).
+    procket_calls:run(Request).
 
 %% @doc Makes several calls in one exchange with the port program, one after the other; the result of each, as it would be alone.
 %%
@@ -539,7 +542,7 @@ run(Request) ->
 %% '''
 -spec call([{Function :: atom(), Args :: [term()]}]) -> [Result :: term()] | {error, posix()}.
 call(Calls) when is_list(Calls) ->
-    run(procket_request:batch(Calls)).
+    run(procket_calls:batch(Calls)).
 
 %% @doc A structure with pointers in it, for {@link ioctl/3} and {@link setsockopt/4}.
 %%
@@ -609,7 +612,7 @@ select_stop(FD) when ?is_fd(FD) ->
 %% @doc The levels of socket options that this system's headers define.
 -spec socket_level() -> [{Name :: atom(), integer()}].
 socket_level() ->
-    procket_constants:all(socket_level).
+    procket_names:constants(socket_level).
 
 %% @doc The number of a level, or the name of a number.
 %%
@@ -619,7 +622,7 @@ socket_level() ->
 %% '''
 -spec socket_level(constant()) -> constant() | undefined.
 socket_level(Constant) ->
-    procket_constants:lookup(socket_level, Constant).
+    procket_names:constant(socket_level, Constant).
 
 %% @doc The socket options, and what else shares their prefixes, that this system's headers define.
 %%
@@ -628,7 +631,7 @@ socket_level(Constant) ->
 %% '''
 -spec socket_optname() -> [{Name :: atom(), integer()}].
 socket_optname() ->
-    procket_constants:all(socket_optname).
+    procket_names:constants(socket_optname).
 
 %% @doc The number of an option, or a name of a number: many options share one, `SO_*' come first.
 %%
@@ -638,12 +641,12 @@ socket_optname() ->
 %% '''
 -spec socket_optname(constant()) -> constant() | undefined.
 socket_optname(Constant) ->
-    procket_constants:lookup(socket_optname, Constant).
+    procket_names:constant(socket_optname, Constant).
 
 %% @doc The protocols that this system's headers define.
 -spec socket_protocol() -> [{Name :: atom(), integer()}].
 socket_protocol() ->
-    procket_constants:all(socket_protocol).
+    procket_names:constants(socket_protocol).
 
 %% @doc The number of a protocol, or the name of a number.
 %%
@@ -652,7 +655,7 @@ socket_protocol() ->
 %% '''
 -spec socket_protocol(constant()) -> constant() | undefined.
 socket_protocol(Constant) ->
-    procket_constants:lookup(socket_protocol, Constant).
+    procket_names:constant(socket_protocol, Constant).
 
 %% @doc The number of an address family on this platform, from `sys/socket.h'. A number stays as it is.
 %%
@@ -662,7 +665,7 @@ socket_protocol(Constant) ->
 %% '''
 -spec family(family()) -> non_neg_integer().
 family(Name) ->
-    procket_platform:family(Name).
+    procket_names:family(Name).
 
 %% @doc How a `struct sockaddr' of `Length' bytes begins.
 %%
@@ -671,7 +674,7 @@ family(Name) ->
 %% '''
 -spec sockaddr_common(family(), Length :: 0..255) -> <<_:16>>.
 sockaddr_common(Family, Length) ->
-    procket_platform:sockaddr_common(Family, Length).
+    procket_names:sockaddr_common(Family, Length).
 
 %% @doc The size of `sun_path' in `struct sockaddr_un', in bytes: unix(7).
 %%
@@ -682,7 +685,7 @@ sockaddr_common(Family, Length) ->
 %% '''
 -spec unix_path_max() -> 104 | 108.
 unix_path_max() ->
-    procket_platform:unix_path_max().
+    procket_names:unix_path_max().
 
 %% @doc The name of an errno: `errno_id(13)' is `eacces' on Linux. `unknown' where the system defines none.
 %%
@@ -691,8 +694,7 @@ unix_path_max() ->
 %% '''
 -spec errno_id(non_neg_integer()) -> posix().
 errno_id(Errno) when is_integer(Errno), Errno >= 0 ->
-    {ok, Name} = procket_call:ask(errno_id, [Errno]),
-    Name.
+    procket_names:errno(Errno).
 
 %% @doc The path of the port program: the application environment's `port_executable', or `priv/procket'.
 %%
@@ -712,7 +714,7 @@ progname() ->
 getopts(Opts) ->
     [procket_command:to_string(Command) || Command <- procket_open:commands(Opts)].
 
-%% @doc The port processes that run, and what they have done so far. For those who look after a node; none is started for it.
+%% @doc The port processes that run, and what they have done so far, for operators of a node; none is started for it.
 %%
 %% <ul>
 %% <li>`role': worker, opener or capture; `command', an opener's; `socket', the one of {@link gen_raw} that a capture serves;</li>

@@ -2,10 +2,10 @@
 -module(procket_app).
 -behaviour(application).
 
--export([ensure_started/0]).
+-export([ensure_started/0, call/2]).
 -export([start/2, stop/1]).
 
-%% Starts the application unless it runs. Where its modules stand without `procket.app' beside them, they say what it would.
+%% Starts the application unless it runs. If its modules are there without `procket.app' beside them, this module says what that would.
 -spec ensure_started() -> ok | {error, term()}.
 ensure_started() ->
     case application:ensure_all_started(procket) of
@@ -21,27 +21,38 @@ ensure_started() ->
             Error
     end.
 
+%% Asks a server of the application. If it ends meanwhile: `{error, epipe}'.
+-spec call(Server :: atom(), Request :: term()) -> term().
+call(Server, Request) ->
+    try
+        gen_server:call(Server, Request, infinity)
+    catch
+        exit:_ -> {error, epipe}
+    end.
+
 specification() ->
     {application, procket, [
         {modules, modules()},
-        {registered, [procket_sup, procket_ports_sup, procket_port_sup, procket_ports, procket_memory, procket_select, procket_raw_sup]},
+        {registered, [procket_sup, procket_ports_sup, procket_port_sup, procket_registry, procket_memory, procket_select, gen_raw_sup]},
         {applications, [kernel, stdlib]},
         {mod, {?MODULE, []}}
     ]}.
 
-%% Those of the application, which may not be alone there.
+%% Those of the application, which may not be alone in their directory.
 modules() ->
     {ok, Files} = erl_prim_loader:list_dir(filename:dirname(code:which(?MODULE))),
     Names = [filename:rootname(File) || File <- Files, filename:extension(File) =:= ".beam"],
-    [list_to_atom(Name) || Name <- Names, lists:prefix("procket", Name) orelse lists:member(Name, ["packet", "bpf", "gen_raw"])].
+    [
+        list_to_atom(Name)
+     || Name <- Names, lists:prefix("procket", Name) orelse lists:prefix("gen_raw", Name) orelse lists:member(Name, ["packet", "bpf"])
+    ].
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
     {ok, Modules} = application:get_key(procket, modules),
-    %% Where no descriptor is left, none could be loaded.
-    _ = code:ensure_modules_loaded(Modules),
+    %% If no descriptor is left, none could be loaded later.
+    _ = code:ensure_modules_loaded([gen_statem | Modules]),
     ok = procket_log:show(),
-    ok = procket_channel:sweep(),
     procket_sup:start_link().
 
 -spec stop(term()) -> ok.

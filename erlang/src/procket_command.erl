@@ -49,7 +49,7 @@ worker() ->
 capture() ->
     [progname(), "capture"].
 
-%% The path of the compiler of filter expressions, which stands beside the port program.
+%% The path of the compiler of filter expressions, which is beside the port program.
 -spec filter() -> nonempty_string().
 filter() ->
     progname() ++ "-filter".
@@ -87,12 +87,15 @@ execute(Program, Args, Settings) ->
                 {ok, open_port({spawn_executable, Path}, [{args, Args} | Settings])}
             catch
                 error:Reason ->
-                    _ = [persistent_term:put({?MODULE, refused, Path}, State) || Reason =:= eacces],
+                    ok = note_refused(Reason, Path, State),
                     {error, posix(Reason)}
             end;
         {error, Reason} ->
             {error, posix(Reason)}
     end.
+
+note_refused(eacces, Path, State) -> persistent_term:put({?MODULE, refused, Path}, State);
+note_refused(_Reason, _Path, _State) -> ok.
 
 find(Program) ->
     case filename:basename(Program) of
@@ -127,8 +130,10 @@ posix(_) -> einval.
 %% Ends a program that does not do what it was started for, if this user may: not sudo, nor what it started.
 -spec kill(port()) -> ok.
 kill(Port) ->
-    _ = [signal(integer_to_list(OsPid)) || {os_pid, OsPid} <- [erlang:port_info(Port, os_pid)]],
-    ok.
+    case erlang:port_info(Port, os_pid) of
+        {os_pid, OsPid} -> signal(integer_to_list(OsPid));
+        undefined -> ok
+    end.
 
 signal(OsPid) ->
     case execute("sh", ["-c", "kill -KILL " ++ OsPid ++ " 2>/dev/null"], [exit_status, hide]) of

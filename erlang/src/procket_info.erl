@@ -30,7 +30,7 @@
 %% No process is spawned for it: it answers even if there is no room for another.
 -spec all() -> [info()].
 all() ->
-    Asked = [{Key, Handle, ask(Key, Handle)} || {Key, Handle} <- procket_ports:all()],
+    Asked = [{Key, Handle, ask(Key, Handle)} || {Key, Handle} <- procket_registry:all()],
     Deadline = erlang:monotonic_time(millisecond) + ?PATIENCE,
     lists:append([about(Key, Handle, answer(Key, Request, Deadline)) || {Key, Handle, Request} <- Asked]).
 
@@ -39,11 +39,11 @@ about(_Key, _Handle, ended) -> [];
 about(Key, #{os_pid := OsPid}, Counters) -> [maps:merge(maps:merge((role(Key))#{os_pid => OsPid}, of_process(OsPid)), Counters)].
 
 role(worker) -> #{role => worker};
-role({opener, Command}) -> #{role => opener, command => procket_command:to_string(Command), refusals => procket_refusal:counts(Command)};
+role({opener, Command}) -> #{role => opener, command => procket_command:to_string(Command), refusals => procket_denial:counts(Command)};
 role({capture, Socket}) -> #{role => capture, socket => Socket}.
 
 ask({capture, Socket}, _Handle) -> [gen_server:send_request(Socket, Request) || Request <- [counters, stats]];
-ask(_Key, #{server := Server}) -> procket_call:request(Server, counters, []).
+ask(_Key, #{server := Server}) -> procket_client:request(Server, counters, []).
 
 %% What each says itself, if it does in time.
 answer({capture, _Socket}, Requests, Deadline) ->
@@ -52,7 +52,7 @@ answer({capture, _Socket}, Requests, Deadline) ->
         Answers -> case lists:member({error, closed}, Answers) of true -> ended; false -> #{} end
     end;
 answer(_Key, Request, Deadline) ->
-    case procket_call:response(Request, Deadline) of
+    case procket_client:response(Request, Deadline) of
         {ok, Numbers} -> maps:from_list(Numbers);
         {error, epipe} -> ended;
         _ -> #{}

@@ -1,26 +1,61 @@
 %% @private
-%% What is said through `logger', with the domain `[procket]'. OTP's handler `default' drops every domain but its own:
-%% while the application runs, a filter of that handler lets this one pass.
+%% What the application says through `logger', with the domain `[procket]'. OTP's handler `default' drops every domain but its own, so the
+%% application has a handler of its own, `procket', which prints what `default' does not.
 -module(procket_log).
 
 -include_lib("kernel/include/logger.hrl").
 
--export([show/0, hide/0]).
--export([no_executable/2, other_version/3, refused/2, request_refused/4, ended/2, no_directory/2]).
+-export([show/0, hide/0, filter/2]).
+-export([no_executable/2, other_version/3, not_started/2, request_denied/4, ended/2, no_directory/2]).
 
 -define(META, #{domain => [procket]}).
+-define(HANDLER, procket).
 
-%% Lets the messages pass OTP's default handler, where there is one.
+%% Adds the handler, unless the node has one of that name.
 -spec show() -> ok.
 show() ->
-    Filter = {fun logger_filters:domain/2, {log, sub, [procket]}},
-    _ = logger:add_handler_filter(default, procket, Filter),
+    _ = logger:add_handler(?HANDLER, logger_std_h, #{
+        filter_default => stop,
+        filters => [{procket, {fun ?MODULE:filter/2, []}}],
+        formatter => {logger_formatter, #{legacy_header => true, single_line => false}}
+    }),
     ok.
 
 -spec hide() -> ok.
 hide() ->
-    _ = logger:remove_handler_filter(default, procket),
+    _ = logger:remove_handler(?HANDLER),
     ok.
+
+%% Passes an event of this application that the handler `default' would not print.
+-spec filter(logger:log_event(), term()) -> logger:filter_return().
+filter(#{meta := #{domain := [procket | _]}} = Event, _Extra) ->
+    case is_printed(Event, logger:get_handler_config(default)) of
+        true -> stop;
+        false -> Event
+    end;
+filter(_Event, _Extra) ->
+    stop.
+
+is_printed(#{level := Level} = Event, {ok, #{level := Least} = Config}) ->
+    logger:compare_levels(Level, Least) =/= lt andalso
+        passes(Event, maps:get(filters, Config, []), maps:get(filter_default, Config, log));
+%% A node without that handler prints nothing.
+is_printed(_Event, {error, _}) ->
+    true.
+
+passes(Event, Filters, Default) ->
+    passes(Event, Filters, Default, ignored).
+
+passes(_Event, [], Default, ignored) -> Default =:= log;
+passes(_Event, [], _Default, passed) -> true;
+passes(Event, [{_, {Filter, Extra}} | Filters], Default, Before) ->
+    try Filter(Event, Extra) of
+        stop -> false;
+        ignore -> passes(Event, Filters, Default, Before);
+        #{} = Other -> passes(Other, Filters, Default, passed)
+    catch
+        _:_ -> passes(Event, Filters, Default, Before)
+    end.
 
 %% The executable of the application itself cannot be run.
 -spec no_executable(file:filename_all(), procket:posix()) -> ok.
@@ -35,35 +70,35 @@ no_executable(Path, Reason) ->
     ).
 
 %% Executable and modules do not belong together.
--spec other_version(procket_command:command(), Theirs :: term(), Ours :: integer()) -> ok.
+-spec other_version(Command :: string(), Theirs :: term(), Ours :: integer()) -> ok.
 other_version(Command, Theirs, Ours) ->
     ?LOG_ERROR(
         "procket: ~ts speaks version ~0tp of the protocol, and the modules of this node version ~b: the executable and the modules "
         "have to come from one build. `procket --version' says what an executable speaks.",
-        [procket_command:to_string(Command), Theirs, Ours],
+        [Command, Theirs, Ours],
         ?META
     ).
 
-%% A command ended, or was refused, before it had connected.
--spec refused(procket_command:command(), Why :: term()) -> ok.
-refused(Command, Why) ->
-    ?LOG_NOTICE("procket: ~ts did not start: ~0tp", [procket_command:to_string(Command), Why], ?META).
+%% A command ended, or could not be executed, before it had connected.
+-spec not_started(Command :: string(), Why :: term()) -> ok.
+not_started(Command, Why) ->
+    ?LOG_NOTICE("procket: ~ts did not start: ~0tp", [Command, Why], ?META).
 
-%% An opener refused a request, and said why.
--spec request_refused(procket_command:command(), What :: iodata(), procket:posix(), Why :: binary()) -> ok.
-request_refused(Command, What, Posix, Why) ->
+%% An opener denied a request, and said why.
+-spec request_denied(Command :: string(), What :: iodata(), procket:posix(), Why :: binary()) -> ok.
+request_denied(Command, What, Posix, Why) ->
     ?LOG_NOTICE(
         "procket: ~ts refused ~ts with ~ts: ~ts. This is logged once for each reason; procket:info/0 counts the refusals.",
-        [procket_command:to_string(Command), What, Posix, Why],
+        [Command, What, Posix, Why],
         ?META
     ).
 
 %% A port process that was in use ended, and was not told to.
--spec ended(procket_command:command(), Why :: term()) -> ok.
+-spec ended(Command :: string(), Why :: term()) -> ok.
 ended(Command, Why) ->
     ?LOG_WARNING(
         "procket: the port process ~ts ended unexpectedly: ~0tp. Calls in flight return {error, epipe}; the next one starts another.",
-        [procket_command:to_string(Command), Why],
+        [Command, Why],
         ?META
     ).
 

@@ -1,13 +1,13 @@
 %% @private
 %% Memory of the worker: which process owns it. It is freed by {@link free/1}, or when its owner ends.
 %%
-%% A caller asks the worker itself; the server only notes who owns what, so a worker that hangs keeps nobody waiting but its
+%% A caller asks the worker itself; the server only notes which process owns what, so a worker that hangs keeps nobody waiting but its
 %% callers. Memory is noted before it is asked for: whatever becomes of the request, what is noted is freed.
 -module(procket_memory).
 -behaviour(gen_server).
 
 -export([alloc/1, buf/1, memcpy/2, free/1]).
--export([new_table/0, start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 %% {Resource, Handle, Owner}
 -define(TABLE, ?MODULE).
@@ -33,17 +33,17 @@ alloc(Items, Count) ->
     end.
 
 note(Count) ->
-    case procket_ports:get(worker) of
-        {ok, _} -> procket_call:application(?MODULE, {note, Count});
+    case procket_client:port(worker) of
+        {ok, _} -> procket_app:call(?MODULE, {note, Count});
         {error, _} = Error -> Error
     end.
 
 ask(Items, {Resources, Handles}) ->
-    case procket_call:worker(alloc, [Items, Handles]) of
+    case procket_calls:worker(alloc, [Items, Handles]) of
         {ok, Struct} ->
             {ok, Struct, Resources};
         {error, _} = Error ->
-            _ = procket_call:application(?MODULE, {free, Resources}),
+            _ = procket_app:call(?MODULE, {free, Resources}),
             Error
     end.
 
@@ -60,12 +60,12 @@ pointers(End, Count) ->
 
 -spec buf(procket:resource()) -> {ok, binary()} | {error, procket:posix()}.
 buf(Resource) ->
-    with_handle(Resource, fun(Handle) -> procket_call:worker(buf, [Handle]) end).
+    with_handle(Resource, fun(Handle) -> procket_calls:worker(buf, [Handle]) end).
 
 -spec memcpy(procket:resource(), binary()) -> ok | {error, procket:posix()}.
 memcpy(Resource, Data) ->
     with_handle(Resource, fun(Handle) ->
-        case procket_call:worker(memcpy, [Handle, Data]) of
+        case procket_calls:worker(memcpy, [Handle, Data]) of
             {error, erange} -> procket_error:badarg({memcpy, Data});
             Result -> Result
         end
@@ -74,8 +74,8 @@ memcpy(Resource, Data) ->
 -spec free(procket:resource()) -> ok | {error, procket:posix()}.
 free(Resource) ->
     with_handle(Resource, fun(Handle) ->
-        case procket_call:worker(free, [[Handle]]) of
-            ok -> procket_call:application(?MODULE, {forget, [Resource]});
+        case procket_calls:worker(free, [[Handle]]) of
+            ok -> procket_app:call(?MODULE, {forget, [Resource]});
             {error, _} = Error -> Error
         end
     end).
@@ -87,10 +87,6 @@ with_handle(Resource, Fun) ->
     catch
         error:badarg -> {error, enomem}
     end.
-
--spec new_table() -> ok.
-new_table() ->
-    procket_table:new(?TABLE, [{read_concurrency, true}]).
 
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
@@ -161,4 +157,4 @@ remove({Resource, _Handle, Owner}, Owners) ->
 
 -spec free_all([handle()]) -> ok.
 free_all([]) -> ok;
-free_all(Handles) -> procket_call:tell(free, [Handles]).
+free_all(Handles) -> procket_client:tell(free, [Handles]).

@@ -17,19 +17,23 @@ socket(Port, Options) ->
 %% Opens a character device.
 -spec device(string(), [procket:open_opt() | term()]) -> {ok, procket:fd()} | {error, procket:posix()}.
 device(Name, Options) ->
-    open(dev, {device_name(Name), namespace(Options)}, how(Options)).
+    open(dev, #{name => device_name(Name), namespace => namespace(Options)}, how(Options)).
 
 %% Opens a packet socket that receives nothing yet: packets of an interface, or of all for an empty name, that pass the filter.
 -spec capture(raw | dgram, Interface :: binary(), Filter :: binary(), [procket:open_opt()]) ->
     {ok, procket:fd()} | {error, procket:posix()}.
 capture(Type, Interface, Filter, Options) ->
-    open(capture, {type(Type, 0, packet), Interface, namespace(Options), Filter}, how(Options)).
+    open(
+        capture,
+        #{type => type(Type, 0, packet), interface => Interface, namespace => namespace(Options), filter => Filter},
+        how(Options)
+    ).
 
 %% Family, type and protocol as socket(2) takes them.
 -spec socket_numbers(procket:family(), procket:type(), procket:protocol()) ->
     {non_neg_integer(), non_neg_integer(), non_neg_integer()}.
 socket_numbers(Family, Type, Protocol) when Type =/= undefined ->
-    {procket:family(Family), type(Type, Protocol, Family), protocol(Protocol)}.
+    {procket_names:family(Family), type(Type, Protocol, Family), protocol(Protocol)}.
 
 %% The commands that would be tried.
 -spec commands([procket:open_opt() | term()]) -> [procket_command:command()].
@@ -44,36 +48,37 @@ open(Function, Request, #{exec := Prefixes} = How) ->
     case try_each(Prefixes, {error, enoent}, [], fun(Prefix) -> run(procket_command:opener(Prefix, How), Function, Request, How) end) of
         {ok, FD} ->
             {ok, FD};
-        {Error, Refusals} ->
-            lists:foreach(fun(Refusal) -> procket_refusal:log(Refusal, Function, Request) end, Refusals),
+        {Error, Denials} ->
+            lists:foreach(fun(Denial) -> procket_denial:log(Denial, Function, Request) end, Denials),
             Error
     end.
 
-try_each([], Refused, Refusals, _Run) ->
-    {Refused, lists:reverse(Refusals)};
-try_each([Prefix | Prefixes], Before, Refusals, Run) ->
+try_each([], Error, Denials, _Run) ->
+    {Error, lists:reverse(Denials)};
+try_each([Prefix | Prefixes], Before, Denials, Run) ->
     case Run(Prefix) of
         {ok, FD} ->
             {ok, FD};
-        {refused, {_, Reason, _} = Refusal} ->
-            next(Prefixes, Before, Reason, [Refusal | Refusals], Run);
+        {denied, {_, Reason, _} = Denial} ->
+            next(Prefixes, Before, Reason, [Denial | Denials], Run);
         {error, Reason} ->
-            next(Prefixes, Before, Reason, Refusals, Run)
+            next(Prefixes, Before, Reason, Denials, Run)
     end.
 
-next(Prefixes, Before, Reason, Refusals, Run) when Reason =:= eacces; Reason =:= eperm; Reason =:= enoent ->
-    try_each(Prefixes, refusal(Before, {error, Reason}), Refusals, Run);
-next(_Prefixes, _Before, Reason, Refusals, _Run) ->
-    try_each([], {error, Reason}, Refusals, none).
+next(Prefixes, Before, Reason, Denials, Run) when Reason =:= eacces; Reason =:= eperm; Reason =:= enoent ->
+    try_each(Prefixes, preferred(Before, {error, Reason}), Denials, Run);
+next(_Prefixes, _Before, Reason, Denials, _Run) ->
+    try_each([], {error, Reason}, Denials, none).
 
-%% What is said in the end: a refusal says more than that there is no such program.
-refusal({error, enoent}, Later) -> Later;
-refusal(Refused, _Later) -> Refused.
+%% Prefer EACCES and EPERM over ENOENT.
+preferred({error, enoent}, Later) -> Later;
+preferred(Before, _Later) -> Before.
 
 run(Command, Function, Request, How) ->
     case ask(Command, Function, Request, How) of
         {ok, [FD]} -> {ok, FD};
-        {{error, {Posix, Why}}, []} when is_atom(Posix), is_binary(Why) -> {refused, procket_refusal:of_request(Command, Posix, Why)};
+        {{error, {Posix, Why}}, []} when is_atom(Posix), is_binary(Why) -> {denied, procket_denial:new(Command, Posix, Why)};
+        {{error, {badarg, Key}}, []} -> bad_option(Key, maps:get(Key, Request, undefined));
         {{error, _} = Error, []} -> Error;
         {error, _} = Error -> Error
     end.
@@ -81,7 +86,7 @@ run(Command, Function, Request, How) ->
 ask(Command, Function, Request, #{pipe := Path}) ->
     ask_alone(#{command => Command, pipe => Path}, Function, Request);
 ask(Command, Function, Request, #{}) ->
-    case procket_command:is_lasting(Command) andalso procket_call:opener(Command, Function, [Request]) of
+    case procket_command:is_lasting(Command) andalso procket_client:call({opener, Command}, Function, [Request], [], true) of
         NotKept when NotKept =:= false; NotKept =:= {error, full} -> ask_alone(#{command => Command}, Function, Request);
         Result -> Result
     end.
@@ -89,11 +94,11 @@ ask(Command, Function, Request, #{}) ->
 %% By an opener that serves this call and no other.
 ask_alone(Options, Function, Request) ->
     ok = procket_app:ensure_started(),
-    case procket_port_sup:start_port(Options) of
+    case procket_sup:start_port(Options) of
         {ok, Pid} ->
             Result =
                 case procket_port:await(Pid) of
-                    {ok, #{server := Pid}} -> procket_call:with_server(Pid, Function, [Request]);
+                    {ok, #{server := Pid}} -> procket_client:call_alone(Pid, Function, [Request]);
                     noproc -> {error, epipe};
                     {error, _} = Error -> Error
                 end,
@@ -118,7 +123,7 @@ check({Key, Value}) ->
 how(Options) ->
     maps:merge(#{exec => ["", "sudo"]}, maps:map(fun how_value/2, proplists:to_map(chosen([exec, progname, pipe], Options)))).
 
-%% The first of each, as proplists:get_value/2 has it.
+%% The first of each, as proplists:get_value/2 chooses.
 chosen(Keys, Options) ->
     [{Key, Value} || Key <- Keys, {_, Value} <- [proplists:lookup(Key, Options)]].
 
@@ -153,18 +158,17 @@ socket_request(Port, Options) ->
     Family = family(named_family(Get(family, unspec)), Get(protocol, undefined), Address),
     Type = Get(type, undefined),
     Protocol = protocol(Get(protocol, default_protocol(Family, Type))),
-    {
-        procket:family(Family),
-        type(Type, Protocol, Family),
-        Protocol,
-        Address,
-        Port,
-        interface(Get(interface, <<>>)),
-        namespace(Options),
-        backlog(Get(backlog, undefined))
-    }.
+    maps:merge(backlog(Get(backlog, undefined)), #{
+        family => procket_names:family(Family),
+        type => type(Type, Protocol, Family),
+        protocol => Protocol,
+        address => Address,
+        port => Port,
+        interface => interface(Get(interface, <<>>)),
+        namespace => namespace(Options)
+    }).
 
-%% The opener stands elsewhere than the node.
+%% The working directory of the opener is not the node's.
 namespace(Options) ->
     case string(namespace, proplists:get_value(namespace, Options, "")) of
         "" -> <<>>;
@@ -194,7 +198,7 @@ binary_address(IP, Bits) ->
 
 %% A number implies what its name does.
 named_family(Number) when is_integer(Number), Number >= 0, Number =< 16#ffff ->
-    hd([Name || Name <- [unspec, inet, inet6, local], procket:family(Name) =:= Number] ++ [Number]);
+    hd([Name || Name <- [unspec, inet, inet6, local], procket_names:family(Name) =:= Number] ++ [Number]);
 named_family(Name) when is_atom(Name) -> Name;
 named_family(Family) -> bad_option(family, Family).
 
@@ -222,7 +226,7 @@ type(stream, _, _) -> 1;
 type(dgram, _, _) -> 2;
 type(raw, _, _) -> 3;
 type(seqpacket, _, _) -> 5;
-type(N, _, _) when is_integer(N), N >= 0, N =< 16#7fffffff -> type_number(procket_platform:socket_type(N));
+type(N, _, _) when is_integer(N), N >= 0, N =< 16#7fffffff -> type_number(procket_names:socket_type(N));
 type(undefined, Protocol, Family) when Family =:= inet; Family =:= inet6 -> implied_type(Protocol);
 type(undefined, _, Family) when Family =:= local; Family =:= unix; Family =:= file -> 1;
 type(undefined, _, _) -> 3;
@@ -262,8 +266,9 @@ name(Key, Value, Others) ->
         false -> bad_option(Key, Value)
     end.
 
-backlog(undefined) -> undefined;
-backlog(N) when is_integer(N), N >= 0, N =< 16#7fffffff -> N;
+%% None: the socket does not listen.
+backlog(undefined) -> #{};
+backlog(N) when is_integer(N), N >= 0, N =< 16#7fffffff -> #{backlog => N};
 backlog(N) -> bad_option(backlog, N).
 
 -spec bad_option(atom(), term()) -> no_return().

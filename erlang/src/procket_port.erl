@@ -1,63 +1,65 @@
 %% @private
-%% The server of one port process: starts it, sends the requests that do not go over the lane, hands on their answers, and
+%% The server of one port process: starts it, sends the requests that do not go over the direct connection, hands on their answers, and
 %% ends with it. Only a few requests are with the port process at a time: the others gather, and cross in one batch.
+%%
+%% States: `new', until a caller asks for the port process; `starting', until that has connected; `ready'. A port process that hangs, ends,
+%% or is idle, ends its server.
 -module(procket_port).
--behaviour(gen_server).
+-behaviour(gen_statem).
 
--export([start_link/1, await/1, stop/1, submit/5, taken/2, abandon/2, replace_lane/2, spin/0]).
--export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([start_link/1, await/1, stop/1, submit/5, taken/2, abandon/2]).
+-export([init/1, callback_mode/0, new/3, starting/3, ready/3, terminate/3]).
 
--export_type([handle/0, options/0]).
+-export_type([options/0]).
 
-%% How long a port process may leave a request unread or unanswered, in milliseconds, and when a lane is tried again.
+%% How long a port process may leave a request unread or unanswered, in milliseconds, and when a direct connection is tried again.
 -define(PATIENCE, 10_000).
 %% How long an opener is there without a call, in milliseconds, unless the application's `opener_idle' says otherwise.
 -define(IDLE, 60_000).
-%% How long a port server waits for the one who started it, in milliseconds.
+%% How long a server waits for the caller for which it was started, in milliseconds.
 -define(UNASKED, 5000).
-%% So many requests are with the port process at a time. Their answers never fill the channel, where the port process would wait for
-%% this server while this server waits for the port process; and their descriptors, 253 each, are fewer than an unprivileged
-%% user may have on the way by default (1024: ETOOMANYREFS of unix(7)).
+%% How long a port process that has closed its connection may take to end, in milliseconds.
+-define(ENDING, 1000).
+%% So many requests are with the port process at a time. Their descriptors, 253 each, are fewer than an unprivileged user may have on
+%% the way by default (1024: ETOOMANYREFS of unix(7)).
 -define(WINDOW, 4).
-%% The longest frame on stdin, and on the channel, where the kernel takes up to this length whole or not at all.
--define(MAX_FRAME, 65_535).
--define(MAX_CHANNEL_FRAME, 32_768).
 
--type handle() :: #{server := pid(), os_pid := pos_integer(), lane => procket_lane:lane()}.
+%% Without a key: for one caller, which stops it.
 -type options() :: #{
     command := procket_command:command(),
-    key => procket_ports:key(),
+    key => procket_registry:key(),
     pipe => file:filename()
 }.
--type request() :: {Function :: atom(), Args :: [term()], [procket:fd()]}.
 
--record(state, {
+-record(data, {
     options :: options(),
+    starter :: pid() | undefined,
     port :: port() | undefined,
     os_pid :: pos_integer() | undefined,
-    channel :: procket_channel:channel() | undefined,
-    lane :: procket_lane:lane() | {opening, reference()} | undefined,
+    connection :: procket_connection:connection() | undefined,
+    direct :: procket_direct:direct() | opening | undefined,
     waiting = procket_queue:new() :: procket_queue:queue(),
-    %% What has no answer yet: the calls of a batch, or one that is none.
-    sent = #{} :: #{Id :: reference() => [procket_queue:waiting()] | alone},
-    %% How many answers have come, and whether somebody looks that there are more.
+    %% Whether a message of its own is on the way at which what waits is sent.
+    gathering = false :: boolean(),
+    %% What has no answer yet.
+    sent = #{} :: #{Id :: reference() => [procket_queue:waiting()] | direct | reasons},
+    %% How many answers have come, and whether a time-out looks that there are more.
     answers = 0 :: non_neg_integer(),
+    watched = false :: boolean(),
     %% How many calls came here, but for those about the port process itself.
     uses = 0 :: non_neg_integer(),
-    watched = false :: boolean(),
-    untaken = procket_untaken:new() :: procket_untaken:untaken(),
-    parts = #{} :: procket_parts:assembly()
+    in_flight = procket_in_flight:new() :: procket_in_flight:in_flight()
 }).
 
 -spec start_link(options()) -> {ok, pid()} | {error, term()}.
 start_link(Options) ->
-    gen_server:start_link(?MODULE, Options, []).
+    gen_statem:start_link(?MODULE, Options, []).
 
-%% The port process, started and connected by the first who asks. `noproc': that one has ended, and there can be another.
--spec await(pid()) -> {ok, handle()} | {error, procket:posix()} | noproc.
-await(Pid) ->
+%% The port process, started by the first caller that asks, once it has connected. `noproc': that one has ended, and there can be another.
+-spec await(pid()) -> {ok, procket_registry:handle()} | {error, procket:posix()} | noproc.
+await(Server) ->
     try
-        gen_server:call(Pid, await, infinity)
+        gen_statem:call(Server, await, infinity)
     catch
         exit:{{shutdown, {posix, Reason}}, _} -> {error, Reason};
         exit:{Reason, _} when Reason =:= noproc; Reason =:= normal; Reason =:= shutdown; Reason =:= killed -> noproc;
@@ -66,342 +68,368 @@ await(Pid) ->
     end.
 
 -spec stop(pid()) -> ok.
-stop(Pid) ->
+stop(Server) ->
     try
-        gen_server:stop(Pid)
+        gen_statem:stop(Server)
     catch
         exit:_ -> ok
     end.
 
 %% Sends a request on behalf of the caller, unless it has died or its time (monotonic, in milliseconds) is up before it is its turn.
 %% The answer comes to `Id', an alias of the caller: `{Id, Result, FDs}', or `{Id, unsent}'.
--spec submit(pid(), Id :: reference(), request(), Brings :: boolean(), Deadline :: integer() | infinity) -> ok.
+-spec submit(pid(), Id :: reference(), procket_queue:request(), Brings :: boolean(), Deadline :: integer() | infinity) -> ok.
 submit(Server, Id, {_, Args, _} = Request, Brings, Deadline) ->
-    Waiting = #{call => {Id, Request}, size => erlang:external_size(Args), caller => self(), deadline => Deadline},
-    Server ! {request, Waiting, Brings},
-    ok.
+    Waiting = #{id => Id, request => Request, size => erlang:external_size(Args), caller => self(), deadline => Deadline},
+    gen_statem:cast(Server, {request, Waiting, Brings}).
 
 %% The caller has the descriptors of the answer.
 -spec taken(pid(), Id :: reference()) -> ok.
 taken(Server, Id) ->
-    gen_server:cast(Server, {taken, Id}).
+    gen_statem:cast(Server, {taken, Id}).
 
 %% The caller waits no longer: descriptors that come for it are closed.
 -spec abandon(pid(), Id :: reference()) -> ok.
 abandon(Server, Id) ->
-    gen_server:cast(Server, {abandon, Id}).
+    gen_statem:cast(Server, {abandon, Id}).
 
-%% The lane is of no use any more: an answer to `Pid' is still to come, and nobody waits for it.
--spec replace_lane(pid(), Pid :: pid()) -> ok.
-replace_lane(Server, Pid) ->
-    gen_server:cast(Server, {replace_lane, Pid}).
+-spec callback_mode() -> state_functions.
+callback_mode() -> state_functions.
 
-%% For how long a port process polls before it sleeps, in microseconds; 0 is never.
--spec spin() -> non_neg_integer().
-spin() ->
-    application:get_env(procket, spin, 100).
-
--spec init(options()) -> {ok, #state{}}.
+-spec init(options()) -> {ok, new, #data{}, [gen_statem:action()]}.
 init(Options) ->
     _ = process_flag(trap_exit, true),
-    _ = erlang:send_after(?UNASKED, self(), unasked),
-    {ok, #state{options = Options}}.
+    {ok, new, #data{options = Options}, [{state_timeout, ?UNASKED, unasked}]}.
 
--spec handle_call(term(), gen_server:from(), #state{}) ->
-    {reply, {ok, handle()} | {error, einval}, #state{}}
-    | {reply, {ok, handle()}, #state{}, {continue, open_lane}}
-    | {stop, {shutdown, {posix, atom()}}, {error, atom()}, #state{}}.
-handle_call(await, _From, #state{port = undefined, options = Options} = State) ->
-    case procket_start:connect(Options) of
-        {ok, Port, Channel, OsPid} ->
-            ok = ask_reasons(Options, Port),
-            Connected = State#state{port = Port, channel = Channel, os_pid = OsPid},
-            {reply, {ok, announce(Connected)}, Connected, {continue, open_lane}};
-        {error, Reason} ->
-            {stop, {shutdown, {posix, Reason}}, {error, Reason}, State}
+%% The caller that asks is told why there is no port process: so it is not started before.
+-spec new(gen_statem:event_type(), term(), #data{}) -> gen_statem:event_handler_result(atom(), #data{}).
+new({call, _From}, await, #data{options = Options} = Data) ->
+    {next_state, starting, Data#data{starter = procket_spawn:start_link(Options)}, [postpone]};
+new(state_timeout, unasked, Data) ->
+    {stop, normal, Data};
+new(_Type, _Event, _Data) ->
+    {keep_state_and_data, postpone}.
+
+-spec starting(gen_statem:event_type(), term(), #data{}) -> gen_statem:event_handler_result(atom(), #data{}).
+starting(info, {procket_spawn, Starter, {ok, Port, Socket, OsPid}}, #data{starter = Starter} = Data) ->
+    case procket_connection:new(Socket) of
+        {ok, [], Connection} ->
+            connected(Data#data{starter = undefined, port = Port, os_pid = OsPid, connection = Connection});
+        {ok, [_ | _], Connection} ->
+            procket_connection:close(Connection),
+            procket_spawn:close_port(Port),
+            stop_starting(eproto, Data);
+        {error, _} ->
+            procket_spawn:close_port(Port),
+            _ = socket:close(Socket),
+            stop_starting(epipe, Data)
     end;
-handle_call(await, _From, State) ->
-    {reply, {ok, handle(State)}, State};
-handle_call(_Request, _From, State) ->
-    {reply, {error, einval}, State}.
+starting(info, {procket_spawn, Starter, {error, Reason}}, #data{starter = Starter} = Data) ->
+    stop_starting(Reason, Data);
+starting(info, {'EXIT', Starter, _}, #data{starter = Starter} = Data) ->
+    stop_starting(epipe, Data);
+starting(_Type, _Event, _Data) ->
+    {keep_state_and_data, postpone}.
 
-%% An opener that knows of reasons answers refusals with them from then on; to its answer nobody listens.
-ask_reasons(#{key := worker}, _Port) ->
-    ok;
-ask_reasons(#{}, Port) ->
-    %% Where it has ended, the first call notices.
-    _ = procket_start:command(Port, term_to_binary({make_ref(), reasons, []})),
-    ok.
+stop_starting(Reason, Data) ->
+    {stop, {shutdown, {posix, Reason}}, Data#data{starter = undefined}}.
 
-%% One who serves a single call needs no lane.
--spec handle_continue(open_lane, #state{}) -> {noreply, #state{}}.
-handle_continue(open_lane, #state{options = #{key := _}} = State) -> {noreply, look_later(open_lane(State))};
-handle_continue(open_lane, State) -> {noreply, look_later(State)}.
+connected(#data{options = #{key := worker}} = Data) ->
+    {next_state, ready, announced(open_direct(Data)), []};
+%% An opener that knows of reasons answers refusals with them from then on.
+connected(#data{options = Options} = Data) ->
+    Asked = send_own(reasons, reasons, Data),
+    case Options of
+        #{key := _} -> {next_state, ready, announced(open_direct(Asked)), idle_timeout(Asked)};
+        %% A single call needs no direct connection.
+        #{} -> {next_state, ready, Asked, idle_timeout(Asked)}
+    end.
 
--spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({taken, Id}, State) ->
-    {noreply, State#state{untaken = procket_untaken:remove(Id, State#state.untaken)}};
-handle_cast({abandon, Id}, State) ->
-    {noreply, State#state{untaken = procket_untaken:close(Id, State#state.untaken)}};
-handle_cast({replace_lane, Pid}, #state{lane = #{} = Lane} = State) ->
-    case procket_lane:is_taken_by(Pid, Lane) of
+-spec ready(gen_statem:event_type(), term(), #data{}) -> gen_statem:event_handler_result(atom(), #data{}).
+ready({call, From}, await, Data) ->
+    {keep_state_and_data, [{reply, From, {ok, handle(Data)}}]};
+ready({call, From}, _Request, _Data) ->
+    {keep_state_and_data, [{reply, From, {error, einval}}]};
+%% Requests that are in the mailbox already are sent with it.
+ready(cast, {request, Waiting, Brings}, Data) ->
+    {keep_state, gather(queue(Waiting, Brings, Data))};
+ready(cast, {taken, Id}, #data{in_flight = InFlight} = Data) ->
+    {keep_state, Data#data{in_flight = procket_in_flight:remove(Id, InFlight)}};
+ready(cast, {abandon, Id}, #data{in_flight = InFlight} = Data) ->
+    {keep_state, Data#data{in_flight = procket_in_flight:close(Id, InFlight)}};
+ready(cast, {lost, Holder}, #data{direct = #{} = Direct} = Data) ->
+    case procket_direct:is_held_by(Holder, Direct) of
         true ->
-            procket_lane:close(Lane),
-            {noreply, open_lane(State)};
+            procket_direct:close(Direct),
+            watch(announced(open_direct(Data)));
         false ->
-            {noreply, State}
+            keep_state_and_data
     end;
-handle_cast(_Message, State) ->
-    {noreply, State}.
-
--spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_info({request, Waiting, Brings}, State) ->
-    send_waiting(queue_submitted(queue(Waiting, Brings, State)));
-handle_info({Port, {data, Data}}, #state{port = Port} = State) ->
-    try binary_to_term(Data) of
-        Answer -> send_waiting(answer(Answer, State))
-    catch
-        error:badarg -> {stop, {shutdown, eproto}, State}
+ready(info, send, Data) ->
+    watch(send_waiting(Data#data{gathering = false}));
+ready(info, {'$socket', _, _, _} = Message, #data{connection = Connection} = Data) ->
+    case procket_connection:handle(Message, Connection) of
+        {ok, Frames, Next} -> answers(Frames, Data#data{connection = Next});
+        %% The port process is ending: its exit status says more.
+        {error, Reason} -> {keep_state_and_data, [{state_timeout, ?ENDING, Reason}]};
+        unknown -> keep_state_and_data
     end;
-handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
-    {stop, {shutdown, {exit_status, Status}}, State};
-handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
-    {stop, {shutdown, Reason}, State};
-handle_info({'DOWN', Monitor, process, _Pid, _Reason}, State) ->
-    {noreply, State#state{untaken = procket_untaken:down(Monitor, State#state.untaken)}};
-handle_info({Id, Result, FDs}, #state{lane = {opening, Id}} = State) ->
-    {noreply, lane_opened(Id, Result, FDs, State)};
-handle_info({watch, _Answers}, #state{sent = Sent} = State) when map_size(Sent) =:= 0 ->
-    {noreply, State#state{watched = false}};
+ready(info, {Port, {data, Frame}}, #data{port = Port} = Data) ->
+    event(Frame, Data);
+ready(info, {Port, {exit_status, Status}}, #data{port = Port} = Data) ->
+    {stop, {shutdown, {exit_status, Status}}, Data};
+ready(info, {'EXIT', Port, Reason}, #data{port = Port} = Data) ->
+    {stop, {shutdown, Reason}, Data};
+ready(info, {'DOWN', Monitor, process, _Pid, _Reason}, #data{in_flight = InFlight} = Data) ->
+    {keep_state, Data#data{in_flight = procket_in_flight:down(Monitor, InFlight)}};
+ready(state_timeout, Reason, Data) ->
+    {stop, {shutdown, Reason}, Data};
+ready({timeout, watch}, _Answers, #data{sent = Sent} = Data) when map_size(Sent) =:= 0 ->
+    {keep_state, Data#data{watched = false}};
 %% The port process hangs, or is stopped: the next call finds another one.
-handle_info({watch, Answers}, #state{answers = Answers} = State) ->
-    {stop, {shutdown, etimedout}, State};
-handle_info({watch, _Answers}, State) ->
-    {noreply, watch(State#state{watched = false})};
-%% The one who was to ask for it has died.
-handle_info(unasked, #state{port = undefined} = State) ->
-    {stop, normal, State};
-handle_info({idle, Before}, State) ->
-    case activity(State) =:= Before andalso is_idle(State) of
-        true -> {stop, normal, State};
-        false -> {noreply, look_later(State)}
+ready({timeout, watch}, Answers, #data{answers = Answers} = Data) ->
+    {stop, {shutdown, etimedout}, Data};
+ready({timeout, watch}, _Answers, Data) ->
+    watch(Data#data{watched = false});
+ready({timeout, idle}, Before, Data) ->
+    case activity(Data) =:= Before andalso is_idle(Data) of
+        true -> {stop, normal, Data};
+        false -> {keep_state_and_data, idle_timeout(Data)}
     end;
-handle_info(open_lane, #state{lane = undefined} = State) ->
-    {noreply, open_lane(State)};
-handle_info(_Message, State) ->
-    {noreply, State}.
+ready({timeout, direct}, open, #data{direct = undefined} = Data) ->
+    watch(open_direct(Data));
+ready(_Type, _Event, _Data) ->
+    keep_state_and_data.
 
--spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{port = undefined}) ->
+-spec terminate(term(), atom(), #data{}) -> ok.
+terminate(_Reason, State, _Data) when State =/= ready ->
+    %% A port process that is being started ends with the process that starts it.
     ok;
-terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane = Lane, untaken = Untaken} = State) ->
-    _ = [procket_log:ended(maps:get(command, Options), Why) || {shutdown, Why} <- [Reason]],
-    _ = [procket_ports:gone(Key) || #{key := Key} <- [Options]],
-    procket_start:close_port(Port),
-    procket_channel:close(Channel),
-    _ = [procket_lane:close(Lane) || is_map(Lane)],
-    procket_untaken:close_all(Untaken),
-    refuse(State#state.waiting),
+terminate(Reason, ready, #data{port = Port, connection = Connection, options = Options, direct = Direct} = Data) ->
+    case Reason of
+        {shutdown, Why} -> procket_log:ended(procket_command:to_string(maps:get(command, Options)), Why);
+        _ -> ok
+    end,
+    case Options of
+        #{key := Key} -> procket_registry:gone(Key);
+        #{} -> ok
+    end,
+    procket_spawn:close_port(Port),
+    procket_connection:close(Connection),
+    case Direct of
+        #{} -> procket_direct:close(Direct);
+        _ -> ok
+    end,
+    procket_in_flight:close_all(Data#data.in_flight),
+    refuse(Data#data.waiting),
     refuse_submitted().
-
-%% An opener that nobody uses ends: rights do not live on.
-
-look_later(#state{options = #{key := worker}} = State) ->
-    State;
-look_later(State) ->
-    Idle = application:get_env(procket, opener_idle, ?IDLE),
-    _ = [erlang:send_after(Idle, self(), {idle, activity(State)}) || Idle =/= infinity],
-    State.
-
-activity(#state{uses = Uses, lane = #{} = Lane}) -> {Uses, procket_lane:uses(Lane)};
-activity(#state{uses = Uses}) -> {Uses, 0}.
-
-%% From then on nobody has its lane.
-is_idle(#state{sent = Sent}) when map_size(Sent) > 0 -> false;
-is_idle(#state{lane = #{} = Lane}) -> procket_lane:retire(Lane);
-is_idle(#state{}) -> true.
 
 %% What was not sent can be submitted again, to another port process.
 refuse(Queue) ->
     case procket_queue:next(alone, Queue) of
         {[], _} ->
             ok;
-        {[#{call := {Id, _}}], Others} ->
+        {[#{id := Id}], Others} ->
             Id ! {Id, unsent},
             refuse(Others)
     end.
 
 refuse_submitted() ->
     receive
-        {request, #{call := {Id, _}}, _Brings} ->
+        {'$gen_cast', {request, #{id := Id}, _Brings}} ->
             Id ! {Id, unsent},
             refuse_submitted()
     after 0 -> ok
     end.
 
-%% The lane
+%% An opener that nobody uses ends: rights do not live on.
 
-handle(#state{lane = #{} = Lane, os_pid = OsPid}) -> #{server => self(), os_pid => OsPid, lane => Lane};
-handle(#state{os_pid = OsPid}) -> #{server => self(), os_pid => OsPid}.
+idle_timeout(Data) ->
+    [{{timeout, idle}, application:get_env(procket, opener_idle, ?IDLE), activity(Data)}].
+
+activity(#data{uses = Uses, direct = #{} = Direct}) -> {Uses, procket_direct:uses(Direct)};
+activity(#data{uses = Uses}) -> {Uses, 0}.
+
+%% From then on nobody holds its direct connection.
+is_idle(#data{sent = Sent}) when map_size(Sent) > 0 -> false;
+is_idle(#data{direct = #{} = Direct}) -> procket_direct:hold(Direct);
+is_idle(#data{}) -> true.
+
+%% The direct connection
+
+handle(#data{direct = #{} = Direct, os_pid = OsPid}) -> #{server => self(), os_pid => OsPid, direct => Direct};
+handle(#data{os_pid = OsPid}) -> #{server => self(), os_pid => OsPid}.
 
 %% Callers find it from now on.
-announce(#state{options = Options} = State) ->
-    Handle = handle(State),
-    _ = [procket_ports:ready(Key, Handle) || #{key := Key} <- [Options]],
-    Handle.
+announced(#data{options = Options} = Data) ->
+    case Options of
+        #{key := Key} -> procket_registry:ready(Key, handle(Data));
+        #{} -> ok
+    end,
+    Data.
 
-open_lane(State) ->
-    Id = alias([reply]),
-    Opening = remember(Id, self(), State#state{lane = {opening, Id}}),
-    _ = announce(Opening),
-    case transmit(Opening, Id, term_to_binary({Id, lane, []}), []) of
-        ok -> sent(Id, alone, Opening);
-        %% The port process has ended, or does not read.
-        {error, _} -> Opening
-    end.
+open_direct(Data) ->
+    send_own(direct, direct, Data#data{direct = opening}).
 
-lane_opened(Id, Result, FDs, #state{untaken = Untaken} = State) ->
-    Taken = State#state{untaken = procket_untaken:remove(Id, Untaken)},
-    case [procket_lane:open(FD) || {ok, [FD]} <- [{Result, FDs}]] of
-        [{ok, Lane}] ->
-            Open = Taken#state{lane = Lane},
-            _ = announce(Open),
-            Open;
-        _ ->
-            %% There is no room for another descriptor. It works without a lane.
-            _ = erlang:send_after(?PATIENCE, self(), open_lane),
-            Taken#state{lane = undefined}
-    end.
+direct_opened([FD], Data) ->
+    case procket_direct:open(FD) of
+        {ok, Direct} -> {announced(Data#data{direct = Direct}), []};
+        {error, _} -> direct_opened([], Data)
+    end;
+%% There is no room for another descriptor. Calls go through the server until there is.
+direct_opened([], Data) ->
+    {Data#data{direct = undefined}, [{{timeout, direct}, ?PATIENCE, open}]}.
 
 %% Sending
 
-queue(#{call := {Id, {Function, _, _}}, caller := Caller} = Waiting, Brings, #state{waiting = Queue, uses = Uses} = State) ->
-    Queued = State#state{waiting = procket_queue:add(Waiting, Queue), uses = case Function of counters -> Uses; _ -> Uses + 1 end},
-    case Brings of
-        true -> remember(Id, Caller, Queued);
-        false -> Queued
+queue(#{id := Id, request := {Function, _, _}, caller := Caller} = Waiting, Brings, Data) ->
+    #data{waiting = Queue, uses = Uses, in_flight = InFlight} = Data,
+    Data#data{
+        waiting = procket_queue:add(Waiting, Queue),
+        uses = case Function of counters -> Uses; _ -> Uses + 1 end,
+        in_flight = case Brings of true -> procket_in_flight:add(Id, Caller, InFlight); false -> InFlight end
+    }.
+
+gather(#data{gathering = true} = Data) ->
+    Data;
+gather(Data) ->
+    self() ! send,
+    Data#data{gathering = true}.
+
+%% What has no caller.
+send_own(Function, As, #data{connection = Connection, sent = Sent} = Data) ->
+    Id = make_ref(),
+    case procket_connection:send(term_to_binary({Id, Function, []}), [], Connection) of
+        {ok, Next} -> Data#data{connection = Next, sent = Sent#{Id => As}};
+        %% The port process has ended, as its port tells.
+        {error, _} -> Data
     end.
 
-queue_submitted(State) ->
-    receive
-        {request, Waiting, Brings} -> queue_submitted(queue(Waiting, Brings, State))
-    after 0 -> State
+send_waiting(#data{sent = Sent} = Data) when map_size(Sent) >= ?WINDOW ->
+    Data;
+send_waiting(#data{connection = Connection, waiting = Queue} = Data) ->
+    case procket_connection:is_blocked(Connection) of
+        true ->
+            Data;
+        false ->
+            case procket_queue:next(how(Data), Queue) of
+                {[], Rest} -> Data#data{waiting = Rest};
+                {Calls, Rest} -> send_waiting(send(Calls, Data#data{waiting = Rest}))
+            end
     end.
-
-remember(Id, Caller, #state{untaken = Untaken} = State) ->
-    State#state{untaken = procket_untaken:add(Id, Caller, Untaken)}.
-
-send_waiting(#state{sent = Sent} = State) when map_size(Sent) >= ?WINDOW ->
-    {noreply, State};
-send_waiting(#state{} = State) ->
-    {Calls, Queue} = procket_queue:next(how(State), State#state.waiting),
-    case Calls of
-        [] -> {noreply, State#state{waiting = Queue}};
-        _ -> send_waiting(send_calls(Calls, State#state{waiting = Queue}))
-    end;
-send_waiting({stop, _, _} = Stop) ->
-    Stop.
 
 %% An opener takes no batches.
-how(#state{options = #{key := worker}}) -> batch;
-how(#state{}) -> alone.
+how(#data{options = #{key := worker}}) -> batch;
+how(#data{}) -> alone.
 
-send_calls([#{call := {Id, {Function, Args, FDs}}}], State) ->
-    case transmit(State, Id, term_to_binary({Id, Function, Args}), FDs) of
-        ok -> sent(Id, alone, State);
-        %% The port process does not read, and may have read half of it.
-        {error, etimedout} -> {stop, {shutdown, etimedout}, State};
-        {error, epipe} ->
+send([#{id := Id, request := {Function, Args, FDs}} = Call], #data{sent = Sent} = Data) ->
+    case transmit({Id, Function, Args}, FDs, Data) of
+        {ok, Next} -> Next#data{sent = Sent#{Id => [Call]}};
+        {error, closed} ->
             Id ! {Id, unsent},
-            State#state{untaken = procket_untaken:remove(Id, State#state.untaken)};
-        {error, Reason} -> deliver(Id, {error, Reason}, {ok, []}, State)
+            Data#data{in_flight = procket_in_flight:remove(Id, Data#data.in_flight)};
+        {error, Reason} ->
+            deliver(Id, {error, Reason}, [], Data)
     end;
-send_calls(Calls, State) ->
+send(Calls, #data{sent = Sent, waiting = Queue} = Data) ->
     Id = make_ref(),
-    {Args, FDs} = procket_batch:request([Request || #{call := {_, Request}} <- Calls]),
-    case transmit(State, Id, term_to_binary({Id, batch, [Args]}), FDs) of
-        ok -> sent(Id, Calls, State);
-        {error, etimedout} -> {stop, {shutdown, etimedout}, State};
+    {Args, FDs} = procket_queue:batch([Request || #{request := Request} <- Calls]),
+    case transmit({Id, batch, [Args]}, FDs, Data) of
+        {ok, Next} -> Next#data{sent = Sent#{Id => Calls}};
         %% One of the descriptors is bad. Alone they show which.
-        {error, _} -> send_again(Calls, State)
+        {error, _} -> Data#data{waiting = procket_queue:retry(Calls, Queue)}
     end.
 
-send_again(Calls, #state{waiting = Queue} = State) ->
-    State#state{waiting = procket_queue:retry(Calls, Queue)}.
-
-sent(Id, What, #state{sent = Sent} = State) ->
-    watch(State#state{sent = Sent#{Id => What}}).
-
-watch(#state{watched = true} = State) ->
-    State;
-watch(#state{answers = Answers} = State) ->
-    _ = erlang:send_after(?PATIENCE, self(), {watch, Answers}),
-    State#state{watched = true}.
-
-transmit(#state{port = Port}, Id, Encoded, []) ->
-    in_frames(Id, Encoded, ?MAX_FRAME, fun(Frame, _FDs) -> procket_start:command(Port, Frame) end, []);
-transmit(#state{channel = Channel}, Id, Encoded, FDs) ->
-    Send = fun(Frame, Attached) ->
-        procket_channel:send(Channel, <<(byte_size(Frame)):16>>, Frame, Attached, ?PATIENCE)
-    end,
-    in_frames(Id, Encoded, ?MAX_CHANNEL_FRAME, Send, FDs).
-
-in_frames(Id, Encoded, Max, Send, FDs) ->
-    case procket_parts:split(Id, Encoded, Max) of
-        {error, _} = Error -> Error;
-        Frames -> send_frames(Frames, Send, FDs)
-    end.
-
-send_frames([], _Send, _FDs) ->
-    ok;
-send_frames([Frame | Frames], Send, FDs) ->
-    case Send(Frame, FDs) of
-        ok -> send_frames(Frames, Send, []);
-        {error, closed} -> {error, epipe};
+transmit(Request, FDs, #data{connection = Connection} = Data) ->
+    case procket_connection:send(term_to_binary(Request), FDs, Connection) of
+        {ok, Next} -> {ok, Data#data{connection = Next}};
+        {error, Reason} when Reason =:= epipe; Reason =:= econnreset -> {error, closed};
         {error, _} = Error -> Error
     end.
 
+%% Looks from time to time that answers come.
+watch(#data{sent = Sent, watched = Watched} = Data) when Watched; map_size(Sent) =:= 0 ->
+    {keep_state, Data};
+watch(#data{answers = Answers} = Data) ->
+    {keep_state, Data#data{watched = true}, [{{timeout, watch}, ?PATIENCE, Answers}]}.
+
 %% Answers
 
-answer({Id, Result}, State) when is_reference(Id) ->
-    answered(Id, Result, {ok, []}, State);
-answer({Id, Result, Count}, #state{channel = Channel} = State) when is_reference(Id), is_integer(Count) ->
-    answered(Id, Result, procket_channel:receive_fds(Channel, Count), State);
-answer({Id, part, Part}, State) when is_reference(Id) ->
-    case procket_parts:join(Id, Part, State#state.parts) of
-        {more, Parts} -> State#state{parts = Parts, answers = State#state.answers + 1};
-        {complete, Encoded, Parts} -> answer(binary_to_term(Encoded), State#state{parts = Parts});
-        {error, badpart} -> {stop, {shutdown, eproto}, State}
-    end;
-answer(_Answer, State) ->
-    {stop, {shutdown, eproto}, State}.
+answers(Frames, Data) -> answers(Frames, Data, []).
 
-answered(_Id, _Result, {error, eproto}, State) ->
-    {stop, {shutdown, eproto}, State};
-answered(Id, Result, FDs, #state{sent = Sent, answers = Answers} = State) ->
-    case {maps:take(Id, Sent), Result, FDs} of
-        {{[_ | _] = Calls, Others}, {ok, Results}, _} ->
-            deliver_batch(Calls, Results, FDs, State#state{sent = Others, answers = Answers + 1});
-        %% Nothing of it was done: there was no room for its descriptors, or for its answer. There may be for each alone.
-        {{[_ | _] = Calls, Others}, {error, _}, _} ->
-            send_again(Calls, State#state{sent = Others, answers = Answers + 1});
-        {{alone, Others}, _, _} ->
-            deliver(Id, Result, FDs, State#state{sent = Others, answers = Answers + 1});
-        %% A message to one who waits for a descriptor.
-        {error, _, _} ->
-            deliver(Id, Result, FDs, State)
+answers([], Data, Actions) ->
+    case watch(send_waiting(Data)) of
+        {keep_state, Next} -> {keep_state, Next, Actions};
+        {keep_state, Next, More} -> {keep_state, Next, More ++ Actions}
+    end;
+answers([{Frame, FDs} | Frames], #data{answers = Count} = Data, Actions) ->
+    try binary_to_term(Frame) of
+        Answer ->
+            case answer(Answer, FDs, Data#data{answers = Count + 1}) of
+                {#data{} = Next, More} -> answers(Frames, Next, More ++ Actions);
+                #data{} = Next -> answers(Frames, Next, Actions);
+                unknown -> misunderstood([{Frame, FDs} | Frames], Data)
+            end
+    catch
+        error:badarg -> misunderstood([{Frame, FDs} | Frames], Data)
     end.
 
-deliver_batch(Calls, Results, {ok, FDs}, State) ->
-    deliver_all(Calls, procket_batch:split(Results, FDs), State);
-%% There was no room for the descriptors: those that bring none have their results all the same.
-deliver_batch(Calls, Results, {error, _} = Error, State) ->
-    deliver_all(Calls, [case Count of 0 -> {Result, []}; _ -> {Error, []} end || {Count, Result} <- Results], State).
+misunderstood(Frames, Data) ->
+    lists:foreach(fun({_, FDs}) -> close_all(FDs) end, Frames),
+    {stop, {shutdown, eproto}, Data}.
 
-deliver_all(Calls, Results, State) ->
-    lists:foldl(fun({#{call := {Id, _}}, {Result, FDs}}, S) -> deliver(Id, Result, {ok, FDs}, S) end, State, lists:zip(Calls, Results)).
+answer({Id, Result}, [], Data) ->
+    answered(Id, Result, {ok, []}, Data);
+answer({Id, Result, Count}, FDs, Data) when length(FDs) =:= Count ->
+    answered(Id, Result, {ok, FDs}, Data);
+%% There was no room for all of the descriptors.
+answer({Id, Result, Count}, FDs, Data) when is_integer(Count) ->
+    close_all(FDs),
+    answered(Id, Result, {error, emfile}, Data);
+answer(_Answer, _FDs, _Data) ->
+    unknown.
 
-deliver(Id, _Result, {error, Reason}, State) ->
-    deliver(Id, {error, Reason}, {ok, []}, State);
-deliver(Id, Result, {ok, FDs}, #state{untaken = Untaken} = State) ->
-    State#state{untaken = procket_untaken:deliver(Id, Result, FDs, Untaken)}.
+answered(Id, Result, FDs, #data{sent = Sent} = Data) ->
+    case maps:take(Id, Sent) of
+        {What, Others} -> answered(What, Id, Result, FDs, Data#data{sent = Others});
+        error -> unknown
+    end.
+
+answered(reasons, _Id, _Result, _FDs, Data) ->
+    Data;
+answered(direct, _Id, _Result, {ok, FDs}, Data) ->
+    direct_opened(FDs, Data);
+answered(direct, _Id, _Result, {error, _}, Data) ->
+    direct_opened([], Data);
+answered([#{id := Id}], Id, Result, {ok, FDs}, Data) ->
+    deliver(Id, Result, FDs, Data);
+answered([#{id := Id}], Id, _Result, {error, _} = Error, Data) ->
+    deliver(Id, Error, [], Data);
+answered(Calls, _Id, {ok, Results}, {ok, FDs}, Data) ->
+    deliver_batch(Calls, procket_queue:split(Results, FDs), Data);
+%% Calls that bring no descriptor have their results all the same.
+answered(Calls, _Id, {ok, Results}, {error, _} = Error, Data) ->
+    deliver_batch(Calls, [case Count of 0 -> {Result, []}; _ -> {Error, []} end || {Count, Result} <- Results], Data);
+%% Nothing of it was done: there was no room for its descriptors, or for its answer. There may be for each alone.
+answered(Calls, _Id, {error, _}, _FDs, #data{waiting = Queue} = Data) ->
+    Data#data{waiting = procket_queue:retry(Calls, Queue)}.
+
+deliver_batch(Calls, Results, Data) ->
+    lists:foldl(fun({#{id := Id}, {Result, FDs}}, D) -> deliver(Id, Result, FDs, D) end, Data, lists:zip(Calls, Results)).
+
+deliver(Id, Result, FDs, #data{in_flight = InFlight} = Data) ->
+    Data#data{in_flight = procket_in_flight:deliver(Id, Result, FDs, InFlight)}.
+
+close_all(FDs) ->
+    lists:foreach(fun procket_fd:close/1, FDs).
+
+%% What the port process tells by itself, to a process that waits for a descriptor: {@link procket_select}.
+event(Frame, Data) ->
+    try binary_to_term(Frame) of
+        {Event, Result} when is_reference(Event) ->
+            Event ! {Event, Result, []},
+            keep_state_and_data;
+        _ ->
+            {stop, {shutdown, eproto}, Data}
+    catch
+        error:badarg -> {stop, {shutdown, eproto}, Data}
+    end.

@@ -1,19 +1,27 @@
 %% @private
-%% The calls that wait for their turn with a port process, first come, first served.
+%% The calls that wait for their turn with a port process, first come, first served, and the batches in which they cross.
 -module(procket_queue).
 
 -export([new/0, add/2, retry/2, next/2]).
+-export([batch/1, split/2]).
 
--export_type([queue/0, waiting/0, call/0]).
+-export_type([queue/0, waiting/0, request/0]).
 
 %% A batch is no longer than this, in calls, descriptors and bytes.
 -define(BATCH_CALLS, 128).
 -define(BATCH_FDS, 253).
 -define(BATCH_BYTES, 16_384).
 
--type call() :: {Id :: reference(), {Function :: atom(), Args :: [term()], [procket:fd()]}}.
--type waiting() :: #{call := call(), size := non_neg_integer(), caller := pid(), deadline := integer() | infinity, alone => true}.
+-type request() :: {Function :: atom(), Args :: [term()], [procket:fd()]}.
 %% `size' in bytes; `deadline' in milliseconds of monotonic time.
+-type waiting() :: #{
+    id := reference(),
+    request := request(),
+    size := non_neg_integer(),
+    caller := pid(),
+    deadline := integer() | infinity,
+    alone => true
+}.
 -opaque queue() :: queue:queue(waiting()).
 
 -spec new() -> queue().
@@ -29,7 +37,7 @@ add(Waiting, Queue) ->
 retry(Calls, Queue) ->
     lists:foldr(fun(Waiting, Others) -> queue:in_r(Waiting#{alone => true}, Others) end, Queue, Calls).
 
-%% What to send next, as one request. Who has died or given up is passed over: the descriptors may be others by now.
+%% What to send next, as one request. Calls whose caller has died or given up are dropped: their descriptors may be others by now.
 -spec next(alone | batch, queue()) -> {[waiting()], queue()}.
 next(How, Queue) ->
     case queue:out(Queue) of
@@ -60,7 +68,32 @@ gather(Calls, Count, Size, FDs, Queue) ->
 
 bytes(#{size := Size}) -> Size.
 
-fds(#{call := {_, {_, _, FDs}}}) -> length(FDs).
+fds(#{request := {_, _, FDs}}) -> length(FDs).
 
 is_wanted(#{caller := Caller, deadline := Deadline}) ->
     (Deadline =:= infinity orelse erlang:monotonic_time(millisecond) < Deadline) andalso is_process_alive(Caller).
+
+%% The argument of the function `batch', and the descriptors that go with it: each once, however many calls are about it.
+-spec batch([request()]) -> {[{atom(), [term()], [non_neg_integer()]}], [procket:fd()]}.
+batch(Calls) ->
+    {Indexed, Indexes} = lists:mapfoldl(fun index_call/2, #{}, Calls),
+    {_, FDs} = lists:unzip(lists:sort([{Index, FD} || {FD, Index} <- maps:to_list(Indexes)])),
+    {Indexed, FDs}.
+
+index_call({Function, Args, FDs}, Indexes) ->
+    {Own, More} = lists:mapfoldl(fun index/2, Indexes, FDs),
+    {{Function, Args, Own}, More}.
+
+index(FD, Indexes) ->
+    case Indexes of
+        #{FD := Index} -> {Index, Indexes};
+        #{} -> {map_size(Indexes), Indexes#{FD => map_size(Indexes)}}
+    end.
+
+%% Each result of a batch with the descriptors that are its own.
+-spec split([{Count :: non_neg_integer(), Result :: term()}], [procket:fd()]) -> [{Result :: term(), [procket:fd()]}].
+split([], []) ->
+    [];
+split([{Count, Result} | Results], FDs) ->
+    {Own, Others} = lists:split(Count, FDs),
+    [{Result, Own} | split(Results, Others)].

@@ -1,15 +1,15 @@
 %% @private
 %% Which process waits for which descriptor. The worker watches a descriptor once for each direction, however many processes wait for it.
 %%
-%% A caller asks the worker itself; the server only notes who waits for what, and tells them. What it notes stands in a table that outlives
-%% it: where it ends before its time, the next one tells those who wait.
+%% A caller asks the worker itself; the server only notes which process waits for what, and tells them. Its notes are in a table that outlives
+%% it: if it ends before its time, the next one tells the processes that wait.
 -module(procket_select).
 -behaviour(gen_server).
 
 -export([select/2, stop/1, events/1, closed/2]).
--export([new_table/0, start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
-%% {watch(), Event, Asking, Waiting}: what the worker was asked, by which processes, and who of these was told that it watches.
+%% {watch(), Event, Asking, Waiting}: what the worker was asked, by which processes, and which of these were told that it watches.
 -define(TABLE, ?MODULE).
 
 -type direction() :: read | write.
@@ -25,10 +25,10 @@
 
 -spec select(procket:fd(), direction()) -> ok | {error, procket:posix()}.
 select(FD, Direction) ->
-    case procket_ports:get(worker) of
+    case procket_client:port(worker) of
         {ok, #{server := Worker}} ->
             Watch = {FD, Direction},
-            case procket_call:application(?MODULE, {wait, Worker, Watch}) of
+            case procket_app:call(?MODULE, {wait, Worker, Watch}) of
                 {ask, Event} -> ask(Watch, Event);
                 Result -> Result
             end;
@@ -37,18 +37,18 @@ select(FD, Direction) ->
     end.
 
 ask({FD, Direction} = Watch, Event) ->
-    case procket_call:worker(select, [FD, Direction, Event], [FD]) of
+    case procket_calls:worker(select, [FD, Direction, Event], [FD]) of
         ok ->
-            procket_call:application(?MODULE, {asked, Watch, Event});
+            procket_app:call(?MODULE, {asked, Watch, Event});
         {error, _} = Error ->
-            _ = procket_call:application(?MODULE, {refused, Watch, Event}),
+            _ = procket_app:call(?MODULE, {refused, Watch, Event}),
             Error
     end.
 
 -spec stop(procket:fd()) -> ok.
 stop(FD) ->
     %% Where the server has ended, nobody waits for anything any more.
-    _ = [procket_call:application(?MODULE, {stop, FD}) || is_watched(FD)],
+    _ = is_watched(FD) andalso procket_app:call(?MODULE, {stop, FD}),
     flush(FD).
 
 flush(FD) ->
@@ -79,10 +79,6 @@ is_watched(FD) ->
         error:badarg -> false
     end.
 
--spec new_table() -> ok.
-new_table() ->
-    procket_table:new(?TABLE, [{read_concurrency, true}]).
-
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
@@ -102,7 +98,7 @@ end_all() ->
     lists:foreach(
         fun({Watch, Event, _Asking, Waiting}) ->
             ok = tell(Watch, {error, epipe}, Waiting),
-            ok = procket_call:tell(select_stop, [Event]),
+            ok = procket_client:tell(select_stop, [Event]),
             true = ets:delete(?TABLE, Watch)
         end,
         ets:tab2list(?TABLE)
@@ -125,7 +121,7 @@ handle_call({asked, Watch, Event}, {Pid, _}, State) ->
         %% It has come already, for another, or the worker has ended: the next call on the descriptor tells.
         _ ->
             ok = tell(Watch, ready, [Pid]),
-            ok = procket_call:tell(select_stop, [Event])
+            ok = procket_client:tell(select_stop, [Event])
     end,
     {reply, ok, State};
 handle_call({refused, Watch, Event}, {Pid, _}, State) ->
@@ -201,11 +197,15 @@ finish(Watch, Result, State) ->
     case row(Watch) of
         {Event, Asking, Waiting} ->
             ok = tell(Watch, Result, Waiting),
-            _ = [procket_call:tell(select_stop, [Event]) || Result =:= {error, ebadf}],
+            ok = unwatch(Result, Event),
             unmonitor(Asking ++ Waiting, forget(Watch, Event, State));
         none ->
             State
     end.
+
+%% The worker finds out by itself that a descriptor was closed, but later.
+unwatch({error, ebadf}, Event) -> procket_client:tell(select_stop, [Event]);
+unwatch(_Result, _Event) -> ok.
 
 tell(Watch, Result, Pids) ->
     Message = message(Watch, Result),
@@ -221,7 +221,7 @@ leave(Watch, Pid, State) ->
                 {Asking, Waiting} ->
                     State;
                 {[], []} ->
-                    ok = procket_call:tell(select_stop, [Event]),
+                    ok = procket_client:tell(select_stop, [Event]),
                     unmonitor([Pid], forget(Watch, Event, State));
                 {StillAsking, StillWaiting} ->
                     true = ets:insert(?TABLE, {Watch, Event, StillAsking, StillWaiting}),

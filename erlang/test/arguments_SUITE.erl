@@ -57,5 +57,5 @@ shortened(Wrong) ->
     [{Function, lists:flatten(io_lib:format("~0P: ~0P", [Args, 30, What, 60]))} || {Function, {Args, What}} <- lists:ukeysort(1, Wrong)].
 
 settled() ->
-    Servers = [{Name, whereis(Name)} || Name <- [procket_sup, procket_ports_sup, procket_ports, procket_port_sup, procket_memory, procket_select, procket_raw_sup]],
+    Servers = [{Name, whereis(Name)} || Name <- [procket_sup, procket_ports_sup, procket_registry, procket_port_sup, procket_memory, procket_select, gen_raw_sup]],
     maps:merge(maps:from_list(Servers), procket_test:settled(fun() -> maps:without([openers], procket_load:counts()) end)).

@@ -96,7 +96,7 @@ all_is_well(FD) ->
     %% With it the worker is watched by the one who serves select/2.
     ok = procket:select(FD, read),
     ok = procket:select_stop(FD),
-    procket_test:lanes_open().
+    procket_test:directs_open().
 
 another_is_well() ->
     {ok, FD} = procket:open(0, [{protocol, udp}, {ip, {127, 0, 0, 1}}]),
@@ -154,17 +154,15 @@ stopped_in_every_call(_Config) ->
         no_messages()
     end).
 
-%% In a few times the patience with a port process.
-until_answered(Call) -> until_answered(Call, 12).
-
-until_answered(Call, Tries) when Tries > 0 ->
-    case Call() of
-        {error, Reason} when Reason =:= etimedout; Reason =:= epipe -> until_answered(Call, Tries - 1);
-        {ok, New} when is_integer(New) -> ok = procket:close(New);
-        {ok, _} -> ok
-    end;
-until_answered(Call, 0) ->
-    error({never, Call()}).
+%% Calls until it is answered: what was killed is started again meanwhile, which takes its time on a busy machine.
+until_answered(Call) ->
+    procket_test:wait_until(fun() ->
+        case Call() of
+            {error, Reason} when Reason =:= etimedout; Reason =:= epipe -> false;
+            {ok, New} when is_integer(New) -> procket:close(New) =:= ok;
+            {ok, _} -> true
+        end
+    end).
 
 %% Again and again, under load: PROCKET_KILLS says how often.
 killed_under_load(_Config) ->
@@ -212,8 +210,8 @@ killed_before_it_is_taken(_Config) ->
     with_socket(fun(_) ->
         Server = procket_test:server(opener),
         Id = monitor(process, Server, [{alias, reply_demonitor}]),
-        Numbers = {2, 2, 17, <<127, 0, 0, 1>>, 0, <<>>, <<>>, undefined},
-        ok = procket_port:submit(Server, Id, {open, [Numbers], []}, true, infinity),
+        Socket = #{family => 2, type => 2, protocol => 17, address => <<127, 0, 0, 1>>},
+        ok = procket_port:submit(Server, Id, {open, [Socket], []}, true, infinity),
         FD = receive {Id, ok, [New]} -> New after 30_000 -> error(no_answer) end,
         signal("KILL", [procket_test:os_pid(opener)]),
         timer:sleep(100),
@@ -310,7 +308,7 @@ servers_killed(_Config) ->
                 all_is_well(FD),
                 procket_test:counts_settle(Before)
             end
-         || Name <- [procket_ports, procket_port_sup, procket_memory, procket_select, procket_sup]
+         || Name <- [procket_registry, procket_port_sup, procket_memory, procket_select, procket_sup]
         ],
         [begin exit(procket_test:server(Role), kill), timer:sleep(50), all_is_well(FD), procket_test:counts_settle(Before) end || Role <- [worker, opener]],
         no_messages()
@@ -325,8 +323,8 @@ no_descriptors_in_the_vm(_Config) ->
         "Free = fun(Files) -> [file:close(F) || F <- Files] end, "
         "Calls = [fun() -> procket:socket(inet, dgram, udp) end, fun() -> procket:open(0, [{protocol, udp}, {exec, [\"\"]}]) end], "
         "Full1 = Fill([]), Cold = [Call() || Call <- Calls], Free(Full1), "
-        "Works = [begin {ok, FD} = Call(), FD end || Call <- Calls], _ = procket_test:lane(), timer:sleep(100), "
-        "Full2 = Fill([]), Warm = [Call() || Call <- Calls ++ Calls], Served = overload_SUITE:with_lane_taken(fun(_) -> (hd(Calls))() end), {Name, _} = procket:getsockname(hd(Works), <<0:128>>), Free(Full2), "
+        "Works = [begin {ok, FD} = Call(), FD end || Call <- Calls], _ = procket_test:direct(), timer:sleep(100), "
+        "Full2 = Fill([]), Warm = [Call() || Call <- Calls ++ Calls], Served = procket_test:with_direct_held(fun(_) -> (hd(Calls))() end), {Name, _} = procket:getsockname(hd(Works), <<0:128>>), Free(Full2), "
         "Again = [begin {ok, FD} = Call(), procket:close(FD) end || Call <- Calls], "
         "Before = Fill([]), Free(Before), [procket:close(FD) || FD <- Works], "
         "{Cold, Warm, Served, Name, Again}",

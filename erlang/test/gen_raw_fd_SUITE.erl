@@ -252,7 +252,7 @@ opened_again(_Config) ->
      || End <- Ends ++ Ends
     ],
     {ok, Last} = gen_raw:open({fd, FD}, [{active, true}]),
-    ?assertEqual([Last], procket_raw_sup:sockets(FD)),
+    ?assertEqual([Last], gen_raw_server:sockets(FD)),
     ok = gen_raw:close(Last),
     ok = procket:close(FD).
 

@@ -17,7 +17,7 @@ init_per_suite(Config) ->
 end_per_suite(_Config) ->
     _ = application:stop(procket).
 
-%% Frames of the lengths from which on one crosses in parts. All that the ring had room for arrive, in order.
+%% Frames of the lengths from which on one crosses in fragments. All that the ring had room for arrive, in order.
 slow_owner(_Config) ->
     procket_test:with_netns(fun(Name) ->
         [slow_owner(Name, Way) || Way <- [passive, active]]

@@ -193,10 +193,10 @@ servers_killed(_Config) ->
                 ok = gen_raw:send(Tx, raw_test:frame(N)),
                 ?assertEqual([N], raw_test:numbers(raw_test:collect(Rx, 1)))
             end
-         || {N, Server} <- lists:enumerate([procket_memory, procket_select, procket_ports])
+         || {N, Server} <- lists:enumerate([procket_memory, procket_select, procket_registry])
         ],
         ?assertMatch([_, _], [Socket || #{role := capture, socket := Socket} <- procket:info()]),
-        exit(whereis(procket_raw_sup), kill),
+        exit(whereis(gen_raw_sup), kill),
         receive {raw_closed, Rx} -> ok after 30_000 -> error(not_told) end,
         procket_test:wait_until(fun() -> not is_process_alive(Tx) end),
         ?assertEqual([], procket_test:settled(fun() -> procket_test:os_pids(capture) end))
@@ -230,7 +230,7 @@ handover_times_out(_Config) ->
 %% Times of a machine that does not know what time it is are shorter in a batch.
 early_times(_Config) ->
     [
-        ?assertEqual(Packets, procket_raw_packets:decode(term_to_binary({packets, Packets}, [{minor_version, 2}])))
+        ?assertEqual(Packets, gen_raw_batch:decode(term_to_binary({packets, Packets}, [{minor_version, 2}])))
      || Time <- [0, 255, 256, 1 bsl 31, 1 bsl 55, 1 bsl 56, 1 bsl 60], Packets <- [[{Time, 1514, binary:copy(<<7>>, 1514)} || _ <- lists:seq(1, 3)]]
     ].
 
@@ -288,7 +288,7 @@ bad_arguments(_Config) ->
 %% A process that is no socket is none: it does not end for that.
 other_processes_are_asked(_Config) ->
     Rx = open_lo(),
-    Names = [procket_ports, procket_memory, procket_select],
+    Names = [procket_registry, procket_memory, procket_select],
     Before = [whereis(Name) || Name <- Names],
     Others = [Pid || {_, Pid, _, _} <- supervisor:which_children(procket_port_sup)],
     Reports = procket_test:reports(fun() ->

@@ -38,7 +38,7 @@ worker_and_opener(_Config) ->
     [#{received := Short}] = info(worker),
     {error, einval} = with_null(fun(Null) -> procket:bind(Null, binary:copy(<<1>>, 100_000)) end),
     [#{received := Long}] = info(worker),
-    %% Each byte once, also of what came in parts.
+    %% Each byte once, also of what came in many reads.
     ?assert(Long - Short > 100_000 andalso Long - Short < 110_000, Long - Short),
     {error, enotsock} = with_null(fun(Null) -> procket:getsockname(Null, <<>>) end),
     [Opener] = info(opener),
@@ -108,7 +108,7 @@ capture_ends(_Config) ->
         end
      || End <- Ends
     ],
-    ?assertEqual([], [Row || {{capture, _}, _} = Row <- procket_ports:all()]).
+    ?assertEqual([], [Row || {{capture, _}, _} = Row <- procket_registry:all()]).
 
 %% Those that say nothing are shown, with what the system knows, beside the others.
 stopped(_Config) ->

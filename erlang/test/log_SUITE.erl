@@ -9,7 +9,7 @@
 all() ->
     [
         versions_agree, no_executable, not_executable, of_another_system, inside_a_file, missing_with_the_default_exec, other_version, not_procket, opener_refused,
-        worker_killed, expected_ends_are_silent, no_directory, shown_by_default, filter_goes_with_the_application
+        worker_killed, expected_ends_are_silent, no_directory, shown_by_default, shown_once, handler_goes_with_the_application
     ].
 
 suite() ->
@@ -66,7 +66,7 @@ versions() ->
 %% As docs/protocol.md has it, in the text about attach.
 protocol() ->
     {ok, Text} = file:read_file(filename:join(procket_test:project_root(), "docs/protocol.md")),
-    {match, [Protocol]} = re:run(Text, "\\(an integer, now (\\d+)\\)", [{capture, all_but_first, list}]),
+    {match, [Protocol]} = re:run(Text, "the version of this protocol, (\\d+)", [{capture, all_but_first, list}]),
     Protocol.
 
 no_executable(_Config) ->
@@ -135,7 +135,7 @@ expected_ends_are_silent(_Config) ->
 no_directory(Config) ->
     case procket_test:need_root(Config) of
         Config ->
-            Expression = "Result = procket:socket(inet, dgram, udp), ok = logger_std_h:filesync(default), io:format(\"~w\", [Result])",
+            Expression = "Result = procket:socket(inet, dgram, udp), ok = logger_std_h:filesync(procket), io:format(\"~w\", [Result])",
             Output = procket_test:sh_ok(["env -u TMPDIR unshare --mount sh -c \"mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp && mount -t tmpfs -o ro tmpfs /dev/shm && ",
                 escape(erl(Expression)), "\""]),
             ?assertMatch({match, _}, re:run(Output, "no directory .*erofs.*Tried: /tmp, /dev/shm. Set TMPDIR", [dotall])),
@@ -146,24 +146,27 @@ no_directory(Config) ->
 
 %% With nothing configured, the message is on the terminal.
 shown_by_default(_Config) ->
-    Expression = "application:set_env(procket, port_executable, \"/not/there\"), {error, enoent} = procket:socket(inet, dgram, udp), ok = logger_std_h:filesync(default)",
+    Expression = "application:set_env(procket, port_executable, \"/not/there\"), {error, enoent} = procket:socket(inet, dgram, udp), ok = logger_std_h:filesync(procket)",
     ?assertMatch({match, _}, re:run(procket_test:sh_ok(erl(Expression)), "procket: the port program /not/there cannot be run: enoent")).
 
-filter_goes_with_the_application(_Config) ->
-    Filters = fun() ->
-        {ok, #{filters := Filters}} = logger:get_handler_config(default),
-        lists:keymember(procket, 1, Filters)
-    end,
-    case logger:get_handler_config(default) of
-        {ok, _} ->
-            ?assertNot(Filters()),
-            ok = application:start(procket),
-            ?assert(Filters()),
-            ok = application:stop(procket),
-            ?assertNot(Filters());
-        {error, _} ->
-            {skip, "Common Test has removed the handler `default'"}
-    end.
+%% The node's handler prints the message: the application's own does not print it again.
+shown_once(_Config) ->
+    Expression = "logger:set_handler_config(default, filter_default, log), logger:remove_handler_filter(default, domain), "
+        "application:set_env(procket, port_executable, \"/not/there\"), {error, enoent} = procket:socket(inet, dgram, udp), "
+        "[_ = logger_std_h:filesync(Handler) || Handler <- [default, procket]]",
+    Output = procket_test:sh_ok(erl(Expression)),
+    ?assertMatch({match, [_]}, re:run(Output, "procket: the port program /not/there cannot be run", [global])).
+
+%% What is the node's own stays as it is.
+handler_goes_with_the_application(_Config) ->
+    Others = fun() -> [Config || #{id := Id} = Config <- logger:get_handler_config(), Id =/= procket] end,
+    Before = Others(),
+    ?assertMatch({error, _}, logger:get_handler_config(procket)),
+    ok = application:start(procket),
+    ?assertMatch({ok, _}, logger:get_handler_config(procket)),
+    ?assertEqual(Before, Others()),
+    ok = application:stop(procket),
+    ?assertMatch({error, _}, logger:get_handler_config(procket)).
 
 erl(Expression) ->
     ["erl -noshell -pa ", filename:dirname(code:which(procket)), " -eval '", Expression, ", halt().'"].

@@ -104,9 +104,9 @@ unknown_resource(_Config) ->
 %% A caller gives up, and its memory is freed before the worker comes to the request.
 freed_before_it_is_allocated(_Config) ->
     Handle = erlang:unique_integer([positive, monotonic]),
-    ok = procket_call:worker(free, [[Handle]]),
-    ?assertEqual({error, enomem}, procket_call:worker(alloc, [[{ptr, 4}], [Handle]])),
-    ?assertEqual({error, enomem}, procket_call:worker(buf, [Handle])).
+    ok = procket_calls:worker(free, [[Handle]]),
+    ?assertEqual({error, enomem}, procket_calls:worker(alloc, [[{ptr, 4}], [Handle]])),
+    ?assertEqual({error, enomem}, procket_calls:worker(buf, [Handle])).
 
 freed_by_a_call(_Config) ->
     in_a_process(fun() ->
@@ -185,11 +185,11 @@ gone_with_the_worker(_Config) ->
 bad_items(_Config) ->
     {ok, _, []} = procket:alloc([]),
     {ok, _} = application:ensure_all_started(procket),
-    Servers = [whereis(Name) || Name <- [procket_memory, procket_select, procket_raw_sup, procket_ports]],
+    Servers = [whereis(Name) || Name <- [procket_memory, procket_select, gen_raw_sup, procket_registry]],
     Bad = [a, 1, {ptr, -1}, {ptr, a}, {ptr, 1, 2}, "list", {ptr, 1 bsl 63}, {ptr, 1 bsl 64}, {ptr, 1 bsl 1000}, {ptr, 1.0}, <<1:1>>],
     [?assertError(badarg, procket:alloc(Items), Items) || Item <- Bad, Items <- [[Item], [{ptr, 1}, Item]]],
     [?assertError(badarg, procket:alloc(Items), Items) || Items <- [[<<>> | <<>>], [{ptr, 1} | {ptr, 1}], <<>>, {ptr, 1}, nil]],
-    ?assertEqual(Servers, [whereis(Name) || Name <- [procket_memory, procket_select, procket_raw_sup, procket_ports]]),
+    ?assertEqual(Servers, [whereis(Name) || Name <- [procket_memory, procket_select, gen_raw_sup, procket_registry]]),
     ?assertEqual({error, enomem}, procket:alloc([{ptr, 1 bsl 63 - 1}])).
 
 many_resources(_Config) ->

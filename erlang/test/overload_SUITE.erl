@@ -23,7 +23,7 @@ init_per_testcase(_, Config) ->
     {ok, Name} = procket:getsockname(FD, <<0:128>>),
     ok = procket:select(FD, read),
     ok = procket:select_stop(FD),
-    _ = procket_test:lane(),
+    _ = procket_test:direct(),
     [{fd, FD}, {name, Name} | Config].
 
 end_per_testcase(_, Config) ->
@@ -39,18 +39,12 @@ at_once(Server, Calls) ->
     ok = sys:resume(Server),
     [receive {Pid, Answer} -> Answer after 60_000 -> no_answer end || Pid <- Pids].
 
-%% Nobody takes the lane.
-with_lane_taken(Fun) ->
-    #{key := Key, server := Server} = procket_test:lane(),
-    true = ets:insert_new(procket_lane, {Key, self(), Server}),
-    try Fun(Server) after ets:delete(procket_lane, Key) end.
-
 callers_at_once(Config) ->
     {FD, Name} = {proplists:get_value(fd, Config), proplists:get_value(name, Config)},
     application:set_env(procket, timeout, 60_000),
     Before = procket_test:settled(fun procket_load:counts/0),
     Worker = procket_test:os_pid(worker),
-    with_lane_taken(fun(Server) ->
+    procket_test:with_direct_held(fun(Server) ->
         Answers = at_once(Server, [fun() -> procket:getsockname(FD, Name) end || _ <- lists:seq(1, 10_000)]),
         ?assertEqual([{ok, Name}], lists:usort(Answers))
     end),
@@ -61,11 +55,9 @@ callers_at_once(Config) ->
 openers_at_once(_Config) ->
     application:set_env(procket, timeout, 60_000),
     Before = procket_test:settled(fun procket_load:counts/0),
-    Server = procket_test:server(opener),
-    #{lane := #{key := Key}} = element(2, procket_ports:get({opener, hd(procket_open:commands([]))})),
-    true = ets:insert_new(procket_lane, {Key, self(), Server}),
-    Answers = at_once(Server, [fun() -> procket:open(0, [{protocol, udp}]) end || _ <- lists:seq(1, 3000)]),
-    true = ets:delete(procket_lane, Key),
+    Answers = procket_test:with_direct_held({opener, hd(procket_open:commands([]))}, fun(Server) ->
+        at_once(Server, [fun() -> procket:open(0, [{protocol, udp}]) end || _ <- lists:seq(1, 3000)])
+    end),
     FDs = [FD || {ok, FD} <- Answers],
     ?assertEqual(3000, length(lists:usort(FDs))),
     lists:foreach(fun procket:close/1, FDs),
@@ -89,7 +81,7 @@ descriptors_on_the_way(Config) ->
 callers_die(Config) ->
     {FD, Name} = {proplists:get_value(fd, Config), proplists:get_value(name, Config)},
     Before = procket_test:settled(fun procket_load:counts/0),
-    with_lane_taken(fun(Server) ->
+    procket_test:with_direct_held(fun(Server) ->
         ok = sys:suspend(Server),
         Pids = [spawn(fun() -> procket:sendto(FD, <<"late">>, 0, Name) end) || _ <- lists:seq(1, 5000)] ++
             [spawn(fun() -> procket:socket(inet, dgram, udp) end) || _ <- lists:seq(1, 5000)],
@@ -106,7 +98,7 @@ callers_die(Config) ->
 late_call_is_not_made(Config) ->
     {FD, Name} = {proplists:get_value(fd, Config), proplists:get_value(name, Config)},
     application:set_env(procket, timeout, 100),
-    with_lane_taken(fun(Server) ->
+    procket_test:with_direct_held(fun(Server) ->
         ok = sys:suspend(Server),
         ?assertEqual({error, etimedout}, procket:sendto(FD, <<"late">>, 0, Name)),
         ok = sys:resume(Server),
@@ -130,16 +122,16 @@ many_descriptors_are_watched(Config) ->
     lists:foreach(fun procket:close/1, FDs),
     procket_test:counts_settle(Before).
 
-%% One that has the lane all the time leaves the others their turn: in a few of its own calls. Now and then the machine takes its
-%% processors away from the server or the caller while the lane goes on, so it is the half that counts.
+%% One that holds the direct connection all the time leaves the others their turn: in a few of its own calls. Now and then the machine takes its
+%% processors away from the server or the caller while that connection goes on, so it is the half that counts.
 one_does_not_starve_others(_Config) ->
-    #{server := Server} = Lane = procket_test:lane(),
+    #{server := Server} = Direct = procket_test:direct(),
     Calls = counters:new(1, []),
-    Busy = spawn_link(fun() -> never_stops(Lane, Calls) end),
+    Busy = spawn_link(fun() -> never_stops(Direct, Calls) end),
     Between = [
         begin
             Before = counters:get(Calls, 1),
-            {{ok, eacces}, []} = procket_call:with_server(Server, errno_id, [13]),
+            {{ok, eacces}, []} = procket_client:call_alone(Server, errno_id, [13]),
             counters:get(Calls, 1) - Before
         end
      || _ <- lists:seq(1, 500)
@@ -149,6 +141,6 @@ one_does_not_starve_others(_Config) ->
     Median = lists:nth(250, lists:sort(Between)),
     ?assert(Median < 1000, {Median, lists:max(Between)}).
 
-never_stops(Lane, Calls) ->
-    _ = [counters:add(Calls, 1, 1) || procket_lane:call(Lane, errno_id, [13], [], false, 5000) =/= busy],
-    never_stops(Lane, Calls).
+never_stops(Direct, Calls) ->
+    _ = [counters:add(Calls, 1, 1) || procket_direct:call(Direct, errno_id, [13], [], false, 5000) =/= busy],
+    never_stops(Direct, Calls).

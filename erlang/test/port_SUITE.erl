@@ -8,7 +8,7 @@ all() ->
     [
         first_call_starts_the_application, first_call_with_a_pipe, shared, one_opener_for_each_command, replaced_after_kill, calls_in_flight_get_epipe,
         sockets_outlive_the_port_process, stopping_ends_all, no_answer_in_time, caller_dies_while_it_waits, late_answer_leaves_no_descriptor,
-        stranger_on_the_channel, temporary_directory_is_left_clean, temporary_directory_missing, close_any_descriptor, close_bad_descriptor,
+        stranger_connects, temporary_directory_is_left_clean, temporary_directory_missing, close_any_descriptor, close_bad_descriptor,
         socket_and_bind, bind_errors, long_request, longest_request, too_long_request, family_and_errno, opener_does_nothing_else,
         worker_dies_at_start, ends_with_the_vm, bare_erl
     ].
@@ -66,7 +66,7 @@ replaced_after_kill(_Config) ->
         begin
             {ok, FD} = procket:socket(inet, dgram, udp),
             ok = procket:close(FD),
-            {ok, #{server := Server}} = procket_ports:get(worker),
+            {ok, #{server := Server}} = procket_client:port(worker),
             _ = procket_test:sh_ok("kill -9 " ++ procket_test:os_pid(worker)),
             %% A call that meets the death is in flight; one after it was seen is not.
             procket_test:wait_until(fun() -> not is_process_alive(Server) end)
@@ -94,12 +94,12 @@ calls_in_flight_get_epipe(_Config) ->
     ok = gen_udp:close(Socket).
 
 %% Another user does not get to the socket on which the node waits, and one that does not know the secret is dropped.
-stranger_on_the_channel(_Config) ->
-    {ok, Listener} = procket_channel:listen(undefined),
-    Path = procket_channel:path(Listener),
+stranger_connects(_Config) ->
+    {ok, Listener} = procket_listener:listen(undefined),
+    Path = procket_listener:path(Listener),
     try
         [?assertMatch({ok, #file_info{mode = Mode}} when Mode band 8#777 =:= Expected, file:read_file_info(File)) || {File, Expected} <- [{Path, 8#600}, {filename:dirname(Path), 8#700}]],
-        {ok, Secret} = procket_channel:secret(),
+        {ok, Secret} = procket_listener:secret(),
         ?assertEqual(32, byte_size(Secret)),
         Connect = fun(Data) ->
             {ok, Socket} = socket:open(local, stream),
@@ -108,13 +108,13 @@ stranger_on_the_channel(_Config) ->
             Socket
         end,
         Strangers = [Connect(Data) || Data <- [<<0:256>>, binary:part(Secret, 0, 31), <<>>]],
-        ?assertEqual({error, etimedout}, procket_channel:accept(Listener, Secret, 0)),
+        ?assertEqual({error, etimedout}, procket_listener:accept(Listener, Secret, 0)),
         [?assertMatch({error, R} when R =:= closed; R =:= econnreset, socket:recv(Socket)) || Socket <- Strangers],
         Known = Connect(Secret),
-        {ok, Channel} = procket_channel:accept(Listener, Secret, 5000),
-        [ok = socket:close(Socket) || Socket <- [Channel, Known | Strangers]]
+        {ok, Connected} = procket_listener:accept(Listener, Secret, 5000),
+        [ok = socket:close(Socket) || Socket <- [Connected, Known | Strangers]]
     after
-        procket_channel:unlisten(Listener)
+        procket_listener:close(Listener)
     end.
 
 sockets_outlive_the_port_process(_Config) ->
@@ -165,16 +165,16 @@ late_answer_leaves_no_descriptor(_Config) ->
         application:set_env(procket, timeout, 5000)
     end).
 
-%% Runs something while the worker is stopped, over the lane and through the server; afterwards as many descriptors are open as before.
+%% Runs something while the worker is stopped, on the direct connection and through the server; afterwards as many descriptors are open as before.
 stopped_worker(Fun) ->
     stopped_worker_once(Fun),
-    overload_SUITE:with_lane_taken(fun(_Server) -> stopped_worker_once(Fun) end).
+    procket_test:with_direct_held(fun(_Server) -> stopped_worker_once(Fun) end).
 
 stopped_worker_once(Fun) ->
     {ok, FD} = procket:socket(inet, dgram, udp),
     ok = procket:close(FD),
     Worker = procket_test:os_pid(worker),
-    _ = procket_test:lane(),
+    _ = procket_test:direct(),
     Before = procket_test:settled(fun() -> {procket_test:open_fds(), procket_test:open_fds(Worker)} end),
     _ = procket_test:sh_ok("kill -STOP " ++ Worker),
     Fun(),
@@ -252,7 +252,7 @@ bind_errors(_Config) ->
     ?assertEqual({error, eafnosupport}, procket:socket(200, dgram, 0)),
     ?assertError(badarg, procket:socket(inet, nothing, 0)).
 
-%% A request in parts arrives whole, with its descriptor: bind says that the address is too long, not that the request is bad.
+%% A long request arrives whole, with its descriptor: bind says that the address is too long, not that the request is bad.
 long_request(_Config) ->
     {ok, FD} = procket:socket(inet, dgram, udp),
     [
@@ -283,7 +283,7 @@ family_and_errno(_Config) ->
 
 opener_does_nothing_else(_Config) ->
     Opener = {opener, hd(procket_open:commands([]))},
-    ?assertEqual({{error, {undef, socket}}, []}, procket_call:opener(element(2, Opener), socket, [2, 1, 0])).
+    ?assertEqual({{error, {undef, socket}}, []}, procket_client:call(Opener, socket, [2, 1, 0], [], true)).
 
 worker_dies_at_start(_Config) ->
     application:set_env(procket, port_executable, "/bin/true"),

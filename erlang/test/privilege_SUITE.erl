@@ -222,7 +222,7 @@ setuid_process(_Config) ->
         procket_machine:inspect(Machine, {Expression, fun(<<"{ok,", _/binary>>, Programs) ->
             Pid = proplists:get_value(opener, Programs),
             is_reduced(Machine, Pid, all_opening()),
-            %% The log, the channel and the lane: what it has opened is not kept.
+            %% The log and the two connections: what it has opened is not kept.
             ["0", "1", "2" | Others] = descriptors(Pid),
             ?assertMatch([{_, "socket:" ++ _}, {_, "socket:" ++ _}, {_, "socket:" ++ _}], Others)
         end})

@@ -43,7 +43,7 @@ counts() ->
         processes => length(processes()),
         ports => length(erlang:ports()),
         tables => length(ets:all()),
-        lanes => ets:info(procket_lane, size),
+        held => ets:info(procket_direct, size),
         watches => ets:info(procket_select, size),
         resources => ets:info(procket_memory, size),
         monitors => lists:sum([length(M) || P <- processes(), {monitors, M} <- [process_info(P, monitors)]]),

@@ -6,7 +6,7 @@
 -export([counts_settle/1, descriptors_settle/1, server/1, run_node/2, run_node/3, quiet/1, reports/1]).
 -export([log/2]).
 -export([with_stopped/2]).
--export([lane/0, lanes_open/0, settled/1, calls_sent/2, stays/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
+-export([direct/0, with_direct_held/1, with_direct_held/2, directs_open/0, settled/1, calls_sent/2, stays/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
 need_root(Config) ->
@@ -112,17 +112,29 @@ child(Port) ->
             []
     end.
 
-%% The lane of the worker, once it is open.
-lane() ->
-    wait_until(fun() ->
-        {ok, Handle} = procket_ports:get(worker),
-        is_map_key(lane, Handle)
-    end),
-    {ok, #{lane := Lane}} = procket_ports:get(worker),
-    Lane.
+%% The direct connection of the worker, once it is open.
+direct() ->
+    direct(worker).
 
-lanes_open() ->
-    wait_until(fun() -> [] =:= [Key || {Key, Handle} <- procket_ports:all(), not is_map_key(lane, Handle), not is_capture(Key)] end).
+direct(Key) ->
+    wait_until(fun() ->
+        {ok, Handle} = procket_client:port(Key),
+        is_map_key(direct, Handle)
+    end),
+    {ok, #{direct := Direct}} = procket_client:port(Key),
+    Direct.
+
+%% Holds the direct connection meanwhile: all calls go through the server.
+with_direct_held(Fun) ->
+    with_direct_held(worker, Fun).
+
+with_direct_held(Key, Fun) ->
+    #{server := Server} = Direct = direct(Key),
+    true = procket_direct:hold(Direct),
+    try Fun(Server) after procket_direct:release(Direct) end.
+
+directs_open() ->
+    wait_until(fun() -> [] =:= [Key || {Key, Handle} <- procket_registry:all(), not is_map_key(direct, Handle), not is_capture(Key)] end).
 
 is_capture({capture, _}) -> true;
 is_capture(_) -> false.
@@ -152,7 +164,7 @@ counts_settle(Before, Tries) ->
 
 %% The server of the worker, or of the one opener.
 server(worker) ->
-    {ok, #{server := Server}} = procket_ports:get(worker),
+    {ok, #{server := Server}} = procket_client:port(worker),
     Server;
 server(opener) ->
     [Server] = [Pid || {_, Pid, _, _} <- supervisor:which_children(procket_port_sup), Pid =/= server(worker)],
@@ -224,9 +236,9 @@ with_stopped(OsPids, Fun) ->
         Signal("CONT")
     end.
 
-%% A value, once it no longer changes: what was before may still be closing, and a lane still be opening.
+%% A value, once it no longer changes: what was before may still be closing, and a direct connection still be opening.
 settled(Fun) ->
-    lanes_open(),
+    directs_open(),
     settled(Fun, Fun(), 0, 1200).
 
 settled(_Fun, Value, 10, _Tries) ->

@@ -5,7 +5,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [calls_are_those_of_a_twin, every_size_crosses, parts_are_joined].
+    [calls_are_those_of_a_twin, every_size_crosses].
 
 suite() ->
     [{timetrap, {minutes, 5}}].
@@ -151,7 +151,7 @@ close({FD, Twin}, Others) ->
         false -> socket:close(Twin)
     end.
 
-%% The size of a request and of an answer, over the lane and through the server, most of all about a frame's 65,535 bytes.
+%% The size of a request and of an answer, on the direct connection and through the server, most of all about what is received at once.
 every_size_crosses(_Config) ->
     {ok, _, [Resource]} = procket:alloc([{ptr, 400_000}]),
     Crosses = fun(N) ->
@@ -167,20 +167,4 @@ every_size_crosses(_Config) ->
         check(?FORALL(N, proper_types:integer(0, 300_000), Crosses(N)), 100)
     end,
     All(),
-    overload_SUITE:with_lane_taken(fun(_Server) -> All() end).
-
-%% However a term is cut, it comes out as it went in.
-parts_are_joined(_Config) ->
-    check(?FORALL({Term, Max}, {proper_types:term(), proper_types:integer(100, 1000)}, begin
-        Id = make_ref(),
-        Encoded = term_to_binary({Id, [Term, binary:copy(<<"x">>, 3000)]}),
-        Frames = procket_parts:split(Id, Encoded, Max),
-        lists:all(fun(Frame) -> byte_size(Frame) =< Max end, Frames) andalso joined(Frames, #{}) =:= Encoded
-    end), 300).
-
-joined([Frame | Frames], Assembly) ->
-    {Id, part, Part} = binary_to_term(Frame),
-    case procket_parts:join(Id, Part, Assembly) of
-        {more, More} -> joined(Frames, More);
-        {complete, Encoded, Rest} when Frames =:= [], map_size(Rest) =:= 0 -> Encoded
-    end.
+    procket_test:with_direct_held(fun(_Server) -> All() end).

@@ -299,7 +299,7 @@ modules_alone(Config) ->
     Test = filename:dirname(code:which(?MODULE)),
     Expression = "application:ensure_all_started(procket_not_there), "
         "{ok, FD} = procket:open(0, [{protocol, udp}]), {ok, Socket} = procket:socket(inet, dgram, udp), {ok, Raw} = gen_raw:open(\"lo\", []), "
-        "{procket:close(FD), procket:close(Socket), gen_raw:close(Raw), lists:member(procket_lane, element(2, application:get_key(procket, modules)))}",
+        "{procket:close(FD), procket:close(Socket), gen_raw:close(Raw), lists:member(procket_direct, element(2, application:get_key(procket, modules)))}",
     ?assertEqual({ok, ok, ok, true}, procket_test:run_node("cd / &&", [Lib, "/ebin ", Test], Expression)),
     %% Each may be the first.
     [?assertEqual(ok, procket_test:run_node("cd / &&", [Lib, "/ebin"], First)) || First <- [

@@ -221,7 +221,7 @@ reused_while_busy(_Config) ->
     {ok, Socket} = gen_udp:open(0),
     {ok, FD} = inet:getfd(Socket),
     First = asking(FD, read),
-    Busy = spawn_link(fun Call() -> receive stop -> ok after 0 -> _ = procket_call:worker(errno_id, [1]), Call() end end),
+    Busy = spawn_link(fun Call() -> receive stop -> ok after 0 -> _ = procket_calls:worker(errno_id, [1]), Call() end end),
     ok = gen_udp:close(Socket),
     {ok, Again} = gen_udp:open(0, [{active, false}, {ip, {127, 0, 0, 1}}]),
     ?assertEqual({ok, FD}, inet:getfd(Again)),
@@ -302,7 +302,7 @@ stopped_worker(_Config) ->
 late_request(_Config) ->
     socket_test:with_udp(fun(FD, Name) ->
         ok = procket:select(FD, read),
-        ok = procket_call:worker(select, [FD, read, make_ref()], [FD]),
+        ok = procket_calls:worker(select, [FD, read, make_ref()], [FD]),
         ok = procket:sendto(FD, <<"x">>, 0, Name),
         ready(FD, read)
     end).

@@ -34,7 +34,7 @@ suites() ->
 %% What they leave out.
 also() ->
     %% For a node whose beam.smp has capabilities.
-    "{ok, FD} = procket:socket(inet, dgram, udp), {ok, Other} = procket_call:run(procket_request:duplicate(FD)), [ok = procket:close(N) || N <- [FD, Other]]".
+    "{ok, FD} = procket:socket(inet, dgram, udp), {ok, Other} = procket_calls:run(procket_calls:duplicate(FD)), [ok = procket:close(N) || N <- [FD, Other]]".
 
 %% What a filter lets through although no run here need make it: {Roles, Call, Why}.
 exceptions() ->

@@ -159,11 +159,10 @@ pipeline_bad_calls(_Config) ->
     ?assertError(badarg, procket:call([{socket, [inet, dgram, udp]}, {socket, [inet, dgram, 16#7fffffff]}, {ioctl, [0, 1 bsl 70, 0]}])),
     procket_test:wait_until(fun() -> procket_test:open_fds() =:= Before end).
 
-%% The lane is taken: the pipeline stands in a batch of the server's.
+%% The direct connection is held: the pipeline stands in a batch of the server's.
 pipeline_through_the_server(_Config) ->
     {ok, FD} = procket:socket(inet, dgram, udp),
-    #{key := Key, server := Server} = procket_test:lane(),
-    true = ets:insert_new(procket_lane, {Key, self(), Server}),
-    [{ok, FD2}, {ok, <<2:32/native>>}] = procket:call([{socket, [inet, dgram, udp]}, {getsockopt, [FD, 'SOL_SOCKET', 'SO_TYPE', <<0:32>>]}]),
-    true = ets:delete(procket_lane, Key),
+    [{ok, FD2}, {ok, <<2:32/native>>}] = procket_test:with_direct_held(fun(_Server) ->
+        procket:call([{socket, [inet, dgram, udp]}, {getsockopt, [FD, 'SOL_SOCKET', 'SO_TYPE', <<0:32>>]}])
+    end),
     lists:foreach(fun procket:close/1, [FD, FD2]).

@@ -1,17 +1,15 @@
 %% @private
-%% What each call asks of the worker: a function of the wire, its arguments, the descriptors that go with it, and what becomes
-%% of the answer. {@link procket} makes one of these at a time, `procket:call/1' several.
-%%
-%% What is exported with the name and arity of a function of {@link procket} can stand in `procket:call/1'.
--module(procket_request).
+%% The calls of the worker: for each a function of the wire, its arguments, the descriptors that go with it, and how its answer is read.
+%% {@link procket} makes one of these at a time, `procket:call/1' several.
+-module(procket_calls).
 
+-export([run/1, worker/2, worker/3]).
 -export([socket/3, bind/2, connect/2, listen/1, listen/2, accept/1, accept/2, getsockname/2]).
 -export([recv/2, recvfrom/2, recvfrom/4, recvmsg/4, recvmsg/5, recvmmsg/5]).
 -export([sendto/2, sendto/3, sendto/4, sendmsg/4, sendmsg/5, sendmmsg/3]).
 -export([read/2, write/2, writev/2]).
 -export([setsockopt/4, getsockopt/4, ioctl/3, set_sock_nonblock/1, setns/1, setns/2]).
 -export([batch/1, duplicate/1]).
--export([brings_descriptors/1, decode/4]).
 
 -export_type([request/0]).
 
@@ -32,9 +30,32 @@
 -define(is_int32(N), (is_integer(N) andalso N >= -16#80000000 andalso N =< 16#7fffffff)).
 -define(is_constant(C), (is_atom(C) orelse ?is_int32(C))).
 
-%% Whether the answer may bring descriptors.
--spec brings_descriptors(decode()) -> boolean().
-brings_descriptors(Decode) -> is_function(Decode, 2).
+%% The functions of {@link procket} that may stand in `procket:call/1'.
+-define(CALLS, [
+    {socket, 3}, {bind, 2}, {connect, 2}, {listen, 1}, {listen, 2}, {accept, 1}, {accept, 2}, {getsockname, 2},
+    {recv, 2}, {recvfrom, 2}, {recvfrom, 4}, {recvmsg, 4}, {recvmsg, 5}, {recvmmsg, 5},
+    {sendto, 2}, {sendto, 3}, {sendto, 4}, {sendmsg, 4}, {sendmsg, 5}, {sendmmsg, 3},
+    {read, 2}, {write, 2}, {writev, 2},
+    {setsockopt, 4}, {getsockopt, 4}, {ioctl, 3}, {set_sock_nonblock, 1}, {setns, 1}, {setns, 2}
+]).
+
+%% Makes a call.
+-spec run(request()) -> term().
+run({Function, Args, FDs, Decode}) ->
+    case procket_client:call(worker, Function, Args, FDs, is_function(Decode, 2)) of
+        {error, _} = Error -> decode(Function, Decode, Error, []);
+        {Result, New} -> decode(Function, Decode, Result, New)
+    end.
+
+%% Calls a function of the worker that brings no descriptor.
+-spec worker(Function :: atom(), Args :: [term()]) -> term().
+worker(Function, Args) ->
+    worker(Function, Args, []).
+
+%% The same with descriptors for it to act on.
+-spec worker(Function :: atom(), Args :: [term()], [procket:fd()]) -> term().
+worker(Function, Args, FDs) ->
+    run({Function, Args, FDs, result}).
 
 %% What the caller gets for what the worker has answered. An argument that the worker does not take raises `badarg'.
 -spec decode(atom(), decode(), Result :: term(), [procket:fd()]) -> term().
@@ -68,12 +89,12 @@ connect(FD, Sockaddr) when ?is_fd(FD), is_binary(Sockaddr) ->
 
 %% A call with an address: the path of a Unix socket may be relative.
 at(Request, Sockaddr) ->
-    case procket_platform:has_relative_path(Sockaddr) of
+    case procket_names:has_relative_path(Sockaddr) of
         true -> within(Request);
         false -> Request
     end.
 
-%% Relative paths are those in the node's working directory: the worker stands elsewhere.
+%% Relative paths are those in the node's working directory: the worker's is another.
 within({Function, Args, FDs, Decode}) ->
     {within, [working_directory(), Function, Args], FDs, Decode}.
 
@@ -177,7 +198,7 @@ sendmsg(FD, Data, Flags, Ctrl, Sockaddr) when
 sendmmsg(FD, Messages, Flags) when ?is_fd(FD), is_list(Messages), ?is_int32(Flags) ->
     Taken = messages(Messages, ?MOST_MESSAGES, ?LIMIT),
     Request = {sendmmsg, [Taken, Flags], [FD], result},
-    case lists:any(fun({_, Sockaddr}) -> procket_platform:has_relative_path(Sockaddr) end, Taken) of
+    case lists:any(fun({_, Sockaddr}) -> procket_names:has_relative_path(Sockaddr) end, Taken) of
         true -> within(Request);
         false -> Request
     end.
@@ -259,14 +280,14 @@ setns(Path, NsType) when (is_list(Path) orelse is_binary(Path)), ?is_int32(NsTyp
 -spec batch([{atom(), [term()]}]) -> request().
 batch(Calls) ->
     Requests = [request(Call) || Call <- Calls],
-    {Args, FDs} = procket_batch:request([{Function, Args, FDs} || {Function, Args, FDs, _} <- Requests]),
+    {Args, FDs} = procket_queue:batch([{Function, Args, FDs} || {Function, Args, FDs, _} <- Requests]),
     {batch, [Args], FDs, fun
         ({ok, Results}, New) ->
             %% A bad argument raises: then nobody has what the other calls brought.
             try
                 [
                     decode(Function, Decode, Result, Own)
-                 || {{Function, _, _, Decode}, {Result, Own}} <- lists:zip(Requests, procket_batch:split(Results, New))
+                 || {{Function, _, _, Decode}, {Result, Own}} <- lists:zip(Requests, procket_queue:split(Results, New))
                 ]
             catch
                 Class:Reason:Stack ->
@@ -278,8 +299,7 @@ batch(Calls) ->
     end}.
 
 request({Function, Args} = Call) when is_atom(Function), is_list(Args) ->
-    Known = erlang:function_exported(?MODULE, Function, length(Args)) andalso not lists:member(Function, [batch, duplicate, brings_descriptors, decode]),
-    case Known of
+    case lists:member({Function, length(Args)}, ?CALLS) of
         true -> apply(?MODULE, Function, Args);
         false -> procket_error:badarg({call, Call})
     end;

@@ -1,22 +1,17 @@
 %% @private
-%% The Unix socket on which descriptors cross between the BEAM and a port process.
--module(procket_channel).
+%% The Unix socket to which a port process connects as it starts, in a directory that only this user may enter.
+-module(procket_listener).
 
 -include_lib("kernel/include/file.hrl").
 
--export([sweep/0, listen/1, path/1, secret/0, accept/3, unlisten/1]).
--export([send/5, receive_fds/2, fds/1, close/1]).
+-export([sweep/0, listen/1, path/1, secret/0, accept/3, close/1]).
 
--export_type([channel/0, listener/0]).
+-export_type([listener/0]).
 
--type channel() :: socket:socket().
 -opaque listener() :: #{socket := socket:socket(), path := file:filename(), dir := file:filename() | undefined}.
 
-%% The kernel passes at most so many descriptors with one message (SCM_MAX_FD).
--define(SCM_MAX_FD, 253).
-%% Room for them in a control buffer: a header and 4 bytes each.
--define(CONTROL_SIZE, 16 + 4 * ?SCM_MAX_FD + 8).
-
+%% The size of `sun_path' in the system that has the shortest, in bytes: unix(7).
+-define(UNIX_PATH_MAX, 104).
 %% What a directory of a socket is named, in front of the node's process identifier and a random number; and how old one is, in seconds,
 %% that no start of a port process can still be using.
 -define(PREFIX, "procket-").
@@ -41,7 +36,7 @@ sweep(Tmp, User, Old) ->
 is_own_name(Name) ->
     re:run(Name, "^" ?PREFIX "[0-9]+-[0-9A-Fa-f]{16}$", [{capture, none}]) =:= match.
 
-%% One of another user is left alone: what is in it may be a link to anywhere.
+%% Leaves alone one of another user: what is in it may be a link to anywhere.
 remove_old(Dir, User, Old) ->
     case file:read_link_info(Dir, [{time, posix}]) of
         {ok, #file_info{type = directory, uid = User, mtime = Time}} when Time < Old ->
@@ -91,30 +86,24 @@ listen_below([Tmp | Others], Name, _Reason) ->
     end.
 
 listen_at(Path, Dir) ->
-    case byte_size(native(Path)) < procket:unix_path_max() of
+    case byte_size(native(Path)) < ?UNIX_PATH_MAX of
         true ->
             case socket:open(local, stream, default) of
-                {ok, Socket} -> bind_and_listen(Socket, Path, Dir);
+                {ok, Socket} -> listen_on(Socket, Path, Dir);
                 {error, Reason} -> {error, Reason}
             end;
         false ->
             {error, enametoolong}
     end.
 
-bind_and_listen(Socket, Path, Dir) ->
-    maybe_ok([
-        fun() -> socket:bind(Socket, #{family => local, path => native(Path)}) end,
-        fun() -> file:change_mode(Path, 8#600) end,
-        fun() -> socket:listen(Socket, 8) end
-    ], {Socket, Path, Dir}).
-
-maybe_ok([], {Socket, Path, Dir}) ->
-    {ok, #{socket => Socket, path => Path, dir => Dir}};
-maybe_ok([Step | Steps], {Socket, _Path, _Dir} = All) ->
-    case Step() of
-        ok ->
-            maybe_ok(Steps, All);
-        {error, Reason} ->
+listen_on(Socket, Path, Dir) ->
+    try
+        ok = socket:bind(Socket, #{family => local, path => native(Path)}),
+        ok = file:change_mode(Path, 8#600),
+        ok = socket:listen(Socket, 8),
+        {ok, #{socket => Socket, path => Path, dir => Dir}}
+    catch
+        error:{badmatch, {error, Reason}} ->
             _ = socket:close(Socket),
             {error, Reason}
     end.
@@ -128,17 +117,17 @@ path(#{path := Path}) ->
 secret() ->
     random_bytes(32).
 
-%% The connection of the one that knows the secret. Others that connect are dropped.
+%% The connection of the process that knows the secret. Others that connect are dropped.
 -spec accept(listener(), Secret :: binary(), Timeout :: non_neg_integer()) ->
-    {ok, channel()} | {error, procket:posix()}.
-accept(#{socket := Socket} = Listener, Secret, Timeout) ->
-    case socket:accept(Socket, Timeout) of
-        {ok, Channel} ->
-            case socket:recv(Channel, byte_size(Secret), [], 0) of
+    {ok, socket:socket()} | {error, procket:posix()}.
+accept(#{socket := Listening} = Listener, Secret, Timeout) ->
+    case socket:accept(Listening, Timeout) of
+        {ok, Socket} ->
+            case socket:recv(Socket, byte_size(Secret), [], 0) of
                 {ok, Secret} ->
-                    {ok, Channel};
+                    {ok, Socket};
                 _ ->
-                    _ = socket:close(Channel),
+                    _ = socket:close(Socket),
                     accept(Listener, Secret, Timeout)
             end;
         {error, timeout} ->
@@ -147,70 +136,15 @@ accept(#{socket := Socket} = Listener, Secret, Timeout) ->
             {error, Reason}
     end.
 
-%% Stops listening and removes the path, and the directory where it is our own.
--spec unlisten(listener()) -> ok.
-unlisten(#{socket := Socket, path := Path, dir := Dir}) ->
+%% Stops listening and removes the path, and the directory that was made for it.
+-spec close(listener()) -> ok.
+close(#{socket := Socket, path := Path, dir := Dir}) ->
     _ = socket:close(Socket),
     _ = file:delete(Path),
-    _ = [file:del_dir(Dir) || Dir =/= undefined],
-    ok.
-
-%% Sends a frame behind its header, with the BEAM's descriptors `FDs'. An error but `closed' and `etimedout': nothing was sent.
--spec send(channel(), Header :: binary(), Frame :: binary(), [procket:fd()], timeout()) ->
-    ok | {error, procket:posix() | closed}.
-send(Channel, Header, Frame, FDs, Timeout) ->
-    case lists:all(fun(FD) -> FD =< 16#7fffffff end, FDs) of
-        true -> send_message(Channel, [Header, Frame], FDs, Timeout);
-        false -> {error, ebadf}
+    case Dir of
+        undefined -> ok;
+        _ -> _ = file:del_dir(Dir), ok
     end.
-
-send_message(Channel, Iov, FDs, Timeout) ->
-    Control = [#{level => socket, type => rights, data => <<<<FD:32/native>> || FD <- FDs>>} || FDs =/= []],
-    case socket:sendmsg(Channel, #{iov => Iov, ctrl => Control}, [], Timeout) of
-        ok -> ok;
-        {ok, Rest} -> send_rest(Channel, Rest, Timeout);
-        {error, timeout} -> {error, etimedout};
-        {error, {Reason, _Rest}} -> {error, Reason};
-        {error, Reason} -> {error, Reason}
-    end.
-
-send_rest(Channel, Rest, Timeout) ->
-    case socket:sendmsg(Channel, #{iov => Rest}, [], Timeout) of
-        ok -> ok;
-        {ok, More} -> send_rest(Channel, More, Timeout);
-        {error, _} -> {error, closed}
-    end.
-
-%% Takes `Count' descriptors, which the port process has already sent. They are open in the BEAM, and close on exec.
--spec receive_fds(channel(), Count :: pos_integer()) -> {ok, [procket:fd()]} | {error, procket:posix()}.
-receive_fds(Channel, Count) ->
-    case socket:recvmsg(Channel, 1, ?CONTROL_SIZE, [cmsg_cloexec], 1000) of
-        {ok, #{iov := [<<0>>], ctrl := Control}} ->
-            FDs = fds(Control),
-            case length(FDs) of
-                Count ->
-                    {ok, FDs};
-                _ ->
-                    lists:foreach(fun procket_fd:close/1, FDs),
-                    {error, emfile}
-            end;
-        {ok, _} ->
-            {error, eproto};
-        {error, timeout} ->
-            {error, eproto};
-        {error, Reason} ->
-            {error, Reason}
-    end.
-
-%% The descriptors among control messages.
--spec fds([map()]) -> [procket:fd()].
-fds(Control) ->
-    [FD || #{level := socket, type := rights, data := Data} <- Control, <<FD:32/native>> <= Data].
-
--spec close(channel()) -> ok.
-close(Channel) ->
-    _ = socket:close(Channel),
-    ok.
 
 make_private_dir(Dir) ->
     case file:make_dir(Dir) of

@@ -1,8 +1,8 @@
 %% @private
-%% Hands packets on: to the owner of a socket as messages, as far as its mode goes, or to who asks.
+%% Hands packets on: to the owner of a socket as messages, as far as its mode goes, or to processes that ask.
 %%
 %% What was read is added up until the socket takes it, to give it back as credit.
--module(procket_raw_delivery).
+-module(gen_raw_queue).
 
 -export([new/2, add/2, recv/3, activate/2, mode/1, delivered/1, pause/2, resume/3, continue/2, message/2, read/1, close/2]).
 
@@ -30,7 +30,7 @@
     %% Nobody waits while there is something in the queue.
     waiting = queue:new() :: queue:queue(waiter()),
     delivered = 0 :: non_neg_integer(),
-    flow :: procket_raw_flow:flow(),
+    flow :: gen_raw_flow:flow(),
     read = 0 :: non_neg_integer()
 }).
 
@@ -41,7 +41,7 @@
 
 -spec new(Owner :: pid(), gen_raw:active()) -> delivery().
 new(Owner, Mode) ->
-    #delivery{owner = Owner, monitor = monitor(process, Owner), mode = Mode, flow = procket_raw_flow:new(Owner)}.
+    #delivery{owner = Owner, monitor = monitor(process, Owner), mode = Mode, flow = gen_raw_flow:new(Owner)}.
 
 %% What came.
 -spec add([item()], delivery()) -> step().
@@ -99,14 +99,14 @@ continue(_Pid, Delivery) ->
 -spec resume(pid(), New :: pid(), delivery()) -> step() | {error, not_owner}.
 resume(Owner, New, #delivery{owner = Owner, handover = Mode, read = Read, flow = Flow} = Delivery) when Mode =/= undefined ->
     true = demonitor(Delivery#delivery.monitor, [flush]),
-    ok = procket_raw_flow:close(Flow),
+    ok = gen_raw_flow:close(Flow),
     run(Delivery#delivery{
         owner = New,
         monitor = monitor(process, New),
         mode = Mode,
         handover = undefined,
-        read = Read + procket_raw_flow:outstanding(Flow),
-        flow = procket_raw_flow:new(New)
+        read = Read + gen_raw_flow:outstanding(Flow),
+        flow = gen_raw_flow:new(New)
     });
 resume(_Pid, _New, _Delivery) ->
     {error, not_owner}.
@@ -116,12 +116,12 @@ resume(_Pid, _New, _Delivery) ->
 message({'DOWN', Monitor, process, _, _}, #delivery{monitor = Monitor} = Delivery) ->
     {stop, Delivery};
 message({timeout, Timer, {recv, Monitor}}, #delivery{waiting = Waiting} = Delivery) ->
-    _ = [gen_server:reply(From, {error, timeout}) || {From, _, T} <- queue:to_list(Waiting), T =:= Timer],
+    lists:foreach(fun(From) -> gen_server:reply(From, {error, timeout}) end, [From || {From, _, T} <- queue:to_list(Waiting), T =:= Timer]),
     {next, forget(Monitor, Delivery)};
-message({procket_raw_flow, again}, #delivery{flow = Flow} = Delivery) ->
-    {next, Delivery#delivery{flow = procket_raw_flow:again(Flow)}};
+message({gen_raw_flow, again}, #delivery{flow = Flow} = Delivery) ->
+    {next, Delivery#delivery{flow = gen_raw_flow:again(Flow)}};
 message(Message, #delivery{flow = Flow, read = Read} = Delivery) ->
-    case procket_raw_flow:response(Message, Flow) of
+    case gen_raw_flow:response(Message, Flow) of
         {Bytes, New} -> {next, Delivery#delivery{flow = New, read = Read + Bytes}};
         no_response -> {next, gone(Message, Delivery)}
     end.
@@ -135,8 +135,11 @@ read(#delivery{read = Read} = Delivery) ->
 -spec close(told | untold, delivery()) -> ok.
 close(Told, #delivery{owner = Owner, mode = Mode, handover = Handover, waiting = Waiting, flow = Flow}) ->
     lists:foreach(fun({From, _, _}) -> gen_server:reply(From, {error, closed}) end, queue:to_list(Waiting)),
-    _ = [Owner ! {raw_closed, self()} || Told =:= untold, ?is_active(Mode) orelse Handover =/= undefined],
-    procket_raw_flow:close(Flow).
+    case Told =:= untold andalso (?is_active(Mode) orelse Handover =/= undefined) of
+        true -> _ = Owner ! {raw_closed, self()}, ok;
+        false -> ok
+    end,
+    gen_raw_flow:close(Flow).
 
 run(#delivery{mode = false, queue = Queue, waiting = Waiting} = Delivery) ->
     case queue:is_empty(Queue) orelse queue:is_empty(Waiting) of
@@ -155,7 +158,7 @@ run(#delivery{queue = Queue} = Delivery) ->
         {{value, Item}, Rest} -> deliver(Item, Delivery#delivery{queue = Rest})
     end.
 
-%% To who asks
+%% To processes that ask
 
 answer(closed, From, Delivery) ->
     gen_server:reply(From, {error, closed}),
@@ -164,7 +167,7 @@ answer(Item, From, #delivery{delivered = Delivered, read = Read} = Delivery) ->
     gen_server:reply(From, answer_of(Item)),
     run(Delivery#delivery{delivered = Delivered + count(Item), read = Read + bytes(Item)}).
 
-%% It is decoded by who asked.
+%% The process that asked decodes it.
 answer_of({batch, Batch, _, _}) -> {ok, {batch, Batch}};
 answer_of({packets, Packets, _, _}) -> {ok, {packets, Packets}};
 answer_of({error, Reason, _}) -> {error, Reason}.
@@ -175,7 +178,7 @@ timer(Timeout, Monitor) -> erlang:start_timer(Timeout, self(), {recv, Monitor}).
 cancel(none) -> ok;
 cancel(Timer) -> _ = erlang:cancel_timer(Timer), ok.
 
-%% Who waited has ended.
+%% A process that waited has ended.
 gone({'DOWN', Monitor, process, _, _}, Delivery) -> forget(Monitor, Delivery);
 gone(_Message, Delivery) -> Delivery.
 
@@ -209,14 +212,14 @@ hand_on(Packets, Count, Bytes, #delivery{owner = Owner, delivered = Delivered} =
     sent(Bytes, Delivery#delivery{delivered = Delivered + Count}).
 
 sent(Bytes, #delivery{flow = Flow} = Delivery) ->
-    Delivery#delivery{flow = procket_raw_flow:sent(Bytes, Flow)}.
+    Delivery#delivery{flow = gen_raw_flow:sent(Bytes, Flow)}.
 
 %% {active, N} has come to its end.
 passive(#delivery{owner = Owner} = Delivery) ->
     Owner ! {raw_passive, self()},
     run(Delivery#delivery{mode = false}).
 
-packets({batch, Batch, _, _}) -> procket_raw_packets:decode(Batch);
+packets({batch, Batch, _, _}) -> gen_raw_batch:decode(Batch);
 packets({packets, Packets, _, _}) -> Packets.
 
 count({error, _, _}) -> 0;

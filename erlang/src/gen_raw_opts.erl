@@ -1,6 +1,6 @@
 %% @private
 %% The options of `gen_raw:open/2', checked.
--module(procket_raw_options).
+-module(gen_raw_opts).
 
 -export([parse/2, active/1]).
 
@@ -109,7 +109,7 @@ filter([First | _] = Expression) when is_integer(First) ->
     end;
 filter(Instructions) when is_list(Instructions), length(Instructions) =< ?MAX_INSTRUCTIONS ->
     try
-        {instructions, procket_filter:encode(Instructions)}
+        {instructions, procket_insn:program(Instructions)}
     catch
         error:_ -> bad({filter, Instructions})
     end;

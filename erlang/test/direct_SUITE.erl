@@ -1,11 +1,11 @@
-%% The ways to a port process: the lane, the server with its batches, and what happens when a caller or the process fails on one.
--module(lane_SUITE).
+%% The ways to a port process: the direct connection, and the server with its batches; and what happens if a caller or the process fails.
+-module(direct_SUITE).
 -include_lib("stdlib/include/assert.hrl").
 -compile([export_all, nowarn_export_all]).
 
 all() ->
     [
-        lane_is_used, server_when_lane_is_taken, holder_killed, holder_gave_up, descriptors_of_a_killed_holder, untaken_at_the_end, stopping_in_a_call,
+        direct_is_used, server_when_direct_is_held, holder_killed, holder_gave_up, descriptors_of_a_killed_holder, in_flight_at_the_end, stopping_in_a_call,
         long_answers, callers_in_batches, bad_descriptor_in_a_batch, descriptors_in_batches, no_spin, sleeps_when_idle
     ].
 
@@ -22,7 +22,7 @@ init_per_testcase(_, Config) ->
     %% A first call includes the start of a port process, and on a busy machine the loading of its modules.
     ok = application:set_env(procket, timeout, 60_000, [{persistent, true}]),
     ?assertEqual(eacces, procket:errno_id(13)),
-    _ = procket_test:lane(),
+    _ = procket_test:direct(),
     ok = application:unset_env(procket, timeout),
     Config.
 
@@ -30,65 +30,65 @@ end_per_testcase(_, _Config) ->
     [application:unset_env(procket, Key) || Key <- [timeout, spin]],
     ok.
 
-%% A call over the lane; others may keep the processors busy.
-on_lane(Function, Args, FDs, Brings, Timeout) ->
-    case procket_lane:call(procket_test:lane(), Function, Args, FDs, Brings, Timeout) of
+%% A call on the direct connection; others may keep the processors busy.
+directly(Function, Args, FDs, Brings, Timeout) ->
+    case procket_direct:call(procket_test:direct(), Function, Args, FDs, Brings, Timeout) of
         busy ->
             timer:sleep(1),
-            on_lane(Function, Args, FDs, Brings, Timeout);
+            directly(Function, Args, FDs, Brings, Timeout);
         Result ->
             Result
     end.
 
-lane_is_used(_Config) ->
-    ?assertEqual({{ok, eacces}, []}, on_lane(errno_id, [13], [], false, 5000)),
-    {ok, [FD]} = on_lane(socket, [2, 2, 17], [], true, 5000),
-    {{ok, Name}, []} = on_lane(getsockname, [16], [FD], false, 5000),
+direct_is_used(_Config) ->
+    ?assertEqual({{ok, eacces}, []}, directly(errno_id, [13], [], false, 5000)),
+    {ok, [FD]} = directly(socket, [2, 2, 17], [], true, 5000),
+    {{ok, Name}, []} = directly(getsockname, [16], [FD], false, 5000),
     ?assertEqual({ok, Name}, procket:getsockname(FD, <<0:128>>)),
-    ?assertEqual({error, ebadf}, on_lane(getsockname, [16], [9999], false, 5000)),
-    ?assertEqual({{error, {undef, nothing}}, []}, on_lane(nothing, [], [], false, 5000)),
+    ?assertEqual({error, ebadf}, directly(getsockname, [16], [9999], false, 5000)),
+    ?assertEqual({{error, {undef, nothing}}, []}, directly(nothing, [], [], false, 5000)),
     ok = procket:close(FD).
 
-%% Whoever finds the lane taken is served all the same.
-server_when_lane_is_taken(_Config) ->
+%% A caller is served if another holds the direct connection.
+server_when_direct_is_held(_Config) ->
     Holder = holding(),
-    ?assertEqual(busy, procket_lane:call(procket_test:lane(), errno_id, [13], [], false, 5000)),
+    ?assertEqual(busy, procket_direct:call(procket_test:direct(), errno_id, [13], [], false, 5000)),
     ?assertEqual(eacces, procket:errno_id(13)),
     {ok, FD} = procket:socket(inet, dgram, udp),
     ok = procket:close(FD),
     Holder ! free.
 
-%% A process that has the lane and does nothing with it.
+%% A process that holds the direct connection and does nothing with it.
 holding() ->
-    #{key := Key, server := Server} = procket_test:lane(),
+    Direct = procket_test:direct(),
     Self = self(),
     Pid = spawn(fun() ->
-        true = ets:insert_new(procket_lane, {Key, self(), Server}),
+        true = procket_direct:hold(Direct),
         Self ! {self(), holds},
-        receive free -> true = ets:delete(procket_lane, Key) end
+        receive free -> ok = procket_direct:release(Direct) end
     end),
     receive {Pid, holds} -> Pid end.
 
 holder_killed(_Config) ->
-    Lane = procket_test:lane(),
+    Direct = procket_test:direct(),
     Holder = holding(),
     exit(Holder, kill),
     procket_test:wait_until(fun() ->
         ?assertEqual(eacces, procket:errno_id(13)),
-        procket_test:lane() =/= Lane
+        procket_test:direct() =/= Direct
     end),
-    ?assertEqual({{ok, eacces}, []}, on_lane(errno_id, [13], [], false, 5000)),
-    ?assertEqual(0, ets:info(procket_lane, size)).
+    ?assertEqual({{ok, eacces}, []}, directly(errno_id, [13], [], false, 5000)),
+    ?assertEqual(0, ets:info(procket_direct, size)).
 
 %% A caller that has waited for too long leaves an answer behind, which nobody else may take for its own.
 holder_gave_up(_Config) ->
-    Lane = procket_test:lane(),
+    Direct = procket_test:direct(),
     Worker = procket_test:os_pid(worker),
     _ = procket_test:sh_ok("kill -STOP " ++ Worker),
-    ?assertEqual({error, etimedout}, on_lane(errno_id, [13], [], false, 50)),
+    ?assertEqual({error, etimedout}, directly(errno_id, [13], [], false, 50)),
     _ = procket_test:sh_ok("kill -CONT " ++ Worker),
-    procket_test:wait_until(fun() -> procket_test:lane() =/= Lane end),
-    ?assertEqual({{ok, eperm}, []}, on_lane(errno_id, [1], [], false, 5000)).
+    procket_test:wait_until(fun() -> procket_test:direct() =/= Direct end),
+    ?assertEqual({{ok, eperm}, []}, directly(errno_id, [1], [], false, 5000)).
 
 descriptors_of_a_killed_holder(_Config) ->
     {ok, FD} = procket:socket(inet, dgram, udp),
@@ -96,7 +96,7 @@ descriptors_of_a_killed_holder(_Config) ->
     Worker = procket_test:os_pid(worker),
     Before = procket_test:settled(fun() -> {procket_test:open_fds(), procket_test:open_fds(Worker)} end),
     _ = procket_test:sh_ok("kill -STOP " ++ Worker),
-    {Pid, Monitor} = spawn_monitor(fun() -> on_lane(socket, [2, 2, 17], [], true, 5000) end),
+    {Pid, Monitor} = spawn_monitor(fun() -> directly(socket, [2, 2, 17], [], true, 5000) end),
     procket_test:calls_sent(worker, [Pid]),
     exit(Pid, kill),
     receive {'DOWN', Monitor, process, Pid, killed} -> ok end,
@@ -106,22 +106,21 @@ descriptors_of_a_killed_holder(_Config) ->
         {procket_test:open_fds(), procket_test:open_fds(Worker)} =:= Before
     end).
 
-%% A server that ends closes what nobody takes: what it sent to itself, to a caller that gives up, or to one that ends. What a caller
+%% A server that ends closes what nobody takes: what it sent to a caller that gives up, or to one that ends. What a caller
 %% took is that caller's.
-untaken_at_the_end(_Config) ->
+in_flight_at_the_end(_Config) ->
     Ends = fun(Caller, Message) ->
         {ok, FD} = procket:socket(inet, dgram, udp),
         Id = make_ref(),
-        Untaken = procket_untaken:deliver(Id, ok, [FD], procket_untaken:add(Id, Caller, procket_untaken:new())),
+        InFlight = procket_in_flight:deliver(Id, ok, [FD], procket_in_flight:add(Id, Caller, procket_in_flight:new())),
         _ = [self() ! {'$gen_cast', {Message, Id}} || Message =/= none],
-        ok = procket_untaken:close_all(Untaken),
+        ok = procket_in_flight:close_all(InFlight),
         receive {'$gen_cast', _} -> error(not_read) after 0 -> ok end,
         procket:close(FD)
     end,
     Lives = spawn_link(fun() -> receive stop -> ok end end),
     Dead = spawn(fun() -> ok end),
     procket_test:wait_until(fun() -> not is_process_alive(Dead) end),
-    ?assertEqual({error, ebadf}, Ends(self(), none)),
     ?assertEqual({error, ebadf}, Ends(Lives, abandon)),
     ?assertEqual({error, ebadf}, Ends(Dead, none)),
     ?assertEqual(ok, Ends(Lives, taken)),
@@ -197,7 +196,7 @@ gathered(Calls) ->
     Results.
 
 server() ->
-    {ok, #{server := Server}} = procket_ports:get(worker),
+    {ok, #{server := Server}} = procket_client:port(worker),
     Server.
 
 callers_in_batches(_Config) ->
@@ -225,8 +224,8 @@ no_spin(_Config) ->
     ok = application:stop(procket),
     application:set_env(procket, spin, 0),
     ?assertEqual(eacces, procket:errno_id(13)),
-    ?assertMatch(#{polls := false}, procket_test:lane()),
-    ?assertEqual({{ok, eacces}, []}, on_lane(errno_id, [13], [], false, 5000)),
+    ?assertMatch(#{polls := false}, procket_test:direct()),
+    ?assertEqual({{ok, eacces}, []}, directly(errno_id, [13], [], false, 5000)),
     [?assertEqual(eperm, procket:errno_id(1)) || _ <- lists:seq(1, 1000)].
 
 %% After calls that came close together: a while later there are two seconds in which no processor time is used.

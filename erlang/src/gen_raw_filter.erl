@@ -1,9 +1,9 @@
 %% @private
 %% The filter of a capture: an expression or instructions, and what direction and length add to them, as one program for
 %% the kernel.
--module(procket_filter).
+-module(gen_raw_filter).
 
--export([encode/1, program/2, bound/1, link_type/2, compile/3]).
+-export([program/2, bound/1, link_type/2, compile/3]).
 
 -include("bpf.hrl").
 
@@ -44,19 +44,8 @@
 %% BPF_MAXINSNS of linux/bpf_common.h, without those that an opener puts in front.
 -define(MAX_INSTRUCTIONS, 4092).
 
-%% Instructions in a row, each encoded or a record.
--spec encode([bpf:instruction() | #insn{}]) -> binary().
-encode(Instructions) when is_list(Instructions), length(Instructions) >= 0 ->
-    <<<<(encoded(Instruction))/binary>> || Instruction <- Instructions>>;
-encode(Instructions) ->
-    procket_error:badarg({instructions, Instructions}).
-
-encoded(#insn{} = Instruction) -> bpf:insn(Instruction);
-encoded(<<_:64>> = Instruction) -> Instruction;
-encoded(Instruction) -> procket_error:badarg({instruction, Instruction}).
-
 %% The instructions, in the order of `struct sock_filter'; none where all packets pass whole.
--spec program(procket_raw_options:options(), hardware()) -> {ok, binary()} | {error, {filter, string()}}.
+-spec program(gen_raw_opts:options(), hardware()) -> {ok, binary()} | {error, {filter, string()}}.
 program(#{source := {fd, _}, filter := {instructions, Program}}, _Hardware) ->
     {ok, Program};
 program(#{source := {fd, _}}, _Hardware) ->
@@ -84,13 +73,13 @@ joined(Prefix, Program, _) when byte_size(Prefix) + byte_size(Program) =< 8 * ?M
     {ok, <<Prefix/binary, Program/binary>>};
 joined(_, _, _) -> {error, {filter, lists:concat(["the program has more than ", ?MAX_INSTRUCTIONS, " instructions"])}}.
 
-%% The protocol that the program has to look for: the kernel gives packets that go out to none but who asked for all protocols.
+%% The protocol that the program has to look for: the kernel gives packets that go out only to sockets that asked for all protocols.
 protocol(#{direction := in}) -> all;
 protocol(#{protocol := Protocol}) when Protocol =:= 0; Protocol =:= ?ETH_P_ALL -> all;
 protocol(#{protocol := Protocol}) -> Protocol.
 
 %% The protocol to bind to.
--spec bound(procket_raw_options:options()) -> 0..16#ffff.
+-spec bound(gen_raw_opts:options()) -> 0..16#ffff.
 bound(#{protocol := Protocol} = Options) ->
     case protocol(Options) of
         all -> Protocol;
@@ -102,7 +91,7 @@ prefix(Direction, Protocol) ->
     case [direction(Direction), only(?BPF_H, ?SKF_AD_PROTOCOL, Protocol)] of
         [[], []] -> <<>>;
         %% The accumulator is as it is at the beginning of a program.
-        Checks -> iolist_to_binary([Checks, bpf:stmt(?BPF_LD + ?BPF_IMM, 0)])
+        Checks -> iolist_to_binary([Checks, procket_insn:stmt(?BPF_LD + ?BPF_IMM, 0)])
     end.
 
 direction(both) -> [];
@@ -115,13 +104,13 @@ only(Size, Offset, Value) -> check(Size, Offset, Value, 1, 0).
 %% Passes over the end where the jump is 1.
 check(Size, Offset, Value, True, False) ->
     [
-        bpf:stmt(?BPF_LD + Size + ?BPF_ABS, Offset),
-        bpf:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, Value, True, False),
+        procket_insn:stmt(?BPF_LD + Size + ?BPF_ABS, Offset),
+        procket_insn:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, Value, True, False),
         return(0)
     ].
 
 return(Length) ->
-    bpf:stmt(?BPF_RET + ?BPF_K, Length).
+    procket_insn:stmt(?BPF_RET + ?BPF_K, Length).
 
 %% @doc The number of the link-layer type that files of captured packets have: pcap-linktype(7).
 -spec link_type(hardware(), raw | cooked) -> non_neg_integer() | undefined.
@@ -169,9 +158,9 @@ twice(Program, {ok, Other}) ->
     Length = byte_size(Program) div 8,
     {ok,
         iolist_to_binary([
-            bpf:stmt(?BPF_LD + ?BPF_B + ?BPF_ABS, ?SKF_AD_VLAN_TAG_PRESENT),
-            bpf:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, 0, 1, 0),
-            bpf:stmt(?BPF_JMP + ?BPF_JA, Length),
+            procket_insn:stmt(?BPF_LD + ?BPF_B + ?BPF_ABS, ?SKF_AD_VLAN_TAG_PRESENT),
+            procket_insn:jump(?BPF_JMP + ?BPF_JEQ + ?BPF_K, 0, 1, 0),
+            procket_insn:stmt(?BPF_JMP + ?BPF_JA, Length),
             Program,
             Other
         ])};
@@ -218,7 +207,7 @@ size(Code, _Mode) -> Code band 16#18.
 instructions(Program) ->
     [{Code, JT, JF, K} || <<Code:16/native, JT, JF, K:32/native>> <= Program].
 
-%% @doc Compiles an expression as pcap-filter(7) has it, with libpcap, in a process of its own.
+%% @doc Compiles an expression in the language of pcap-filter(7), with libpcap, in a process of its own.
 -spec compile(Expression :: string(), LinkType :: non_neg_integer(), Snaplen :: pos_integer()) ->
     {ok, binary()} | {error, {filter, string()}}.
 compile(Expression, LinkType, Snaplen) ->
@@ -254,6 +243,6 @@ collect(Port, Output) ->
         %% It ended before it had read the expression.
         {'EXIT', Port, Reason} -> {error, {filter, lists:concat(["the compiler ended: ", Reason])}}
     after ?TIMEOUT ->
-        procket_start:close_port(Port),
+        procket_spawn:close_port(Port),
         {error, {filter, "the expression takes too long to compile"}}
     end.

@@ -7,9 +7,9 @@
 %% Messages of other origin are in the queue too. How many there are at least is known: as many as the queue is longer than what the
 %% sockets sent and does not count as read. Fewer may be left than that, if the owner reads the others first. Then messages count
 %% as read too early, but never more than ?OTHERS of them.
--module(procket_raw_flow).
+-module(gen_raw_flow).
 
--export([new_table/0, new/1, sent/2, outstanding/1, response/2, again/1, close/1]).
+-export([new/1, sent/2, outstanding/1, response/2, again/1, close/1]).
 
 -export_type([flow/0]).
 
@@ -43,17 +43,16 @@
 
 -opaque flow() :: #flow{}.
 
--spec new_table() -> ok.
-new_table() ->
-    procket_table:new(?TABLE, []).
-
 %% That of the calling socket. {@link close/1} ends it.
 -spec new(Owner :: pid()) -> flow().
 new(Owner) ->
     #flow{owner = Owner, counts = counts(Owner)}.
 
 counts(Owner) ->
-    _ = [sweep() || ets:insert_new(?TABLE, {Owner, atomics:new(3, []), 0})],
+    case ets:insert_new(?TABLE, {Owner, atomics:new(3, []), 0}) of
+        true -> sweep();
+        false -> ok
+    end,
     try
         _ = ets:update_counter(?TABLE, Owner, {3, 1}),
         ets:lookup_element(?TABLE, Owner, 2)

@@ -1,6 +1,6 @@
 %% @private
 %% Batches of packets as a capture process sends them: `{packets, [Packet]}' in the external term format, docs/protocol.md.
--module(procket_raw_packets).
+-module(gen_raw_batch).
 
 -export([count/1, decode/1]).
 
