@@ -70,6 +70,9 @@ packets(Port, Channel, #{link := Link, open := Open}, Interface, Program) ->
             after
                 procket:close(Packet)
             end;
+        %% Nothing else of a packet socket takes what this limits.
+        {error, enomem} when Program =/= <<>> ->
+            {error, {filter, "the kernel has no room for the program: net.core.optmem_max is too low"}};
         {error, Reason} ->
             refused(Reason, Program)
     end.

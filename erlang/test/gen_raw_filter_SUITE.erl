@@ -6,7 +6,7 @@
 
 all() ->
     [expression, wrong_expression, expression_without_libpcap, instructions, instructions_refused, attached_before_the_first_packet, vlan, vlan_too_clever,
-        cooked, hostile_expressions, long_expressions, bounds, memory_of_the_compiler, compiler_has_no_rights].
+        cooked, hostile_expressions, long_expressions, bounds, no_room_for_the_program, memory_of_the_compiler, compiler_has_no_rights].
 
 suite() ->
     [{timetrap, {minutes, 2}}].
@@ -167,6 +167,17 @@ bounds(_Config) ->
         limited(Limit ++ "=33554432", fun() -> ?assertEqual("the expression takes more than 32 MiB of memory to compile", Refused(ports(350))) end)
      || Limit <- ["--data", "--as"]
     ].
+
+%% With the limit of kernels before Linux 6.8, which have one for all namespaces.
+no_room_for_the_program(_Config) ->
+    raw_test:with_veth(fun(Name) ->
+        _ = procket_test:sh(["ip netns exec ", Name, " sh -c 'echo 20480 >/proc/sys/net/core/optmem_max'"]),
+        Open = fun(Count) -> gen_raw:open("rx0", [{filter, hosts(Count)}, {namespace, "/run/netns/" ++ Name}]) end,
+        {ok, Socket} = Open(10),
+        ok = gen_raw:close(Socket),
+        {error, {filter, Message}} = Open(100),
+        ?assertMatch({match, _}, re:run(Message, "net.core.optmem_max"))
+    end).
 
 %% In all, with the pages of its file and of libraries. What takes more is refused.
 memory_of_the_compiler(_Config) ->

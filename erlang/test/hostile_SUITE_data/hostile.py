@@ -1474,7 +1474,11 @@ def on_interface_holds():
         # The second asks of the accumulator, which is 0 where a program begins.
         for program, passes in [(instructions(accept), True), (instructions((0x15, 0, 1, 0), accept, (6, 0, 0, 0)), True),
                                 (instructions(*[load] * 4091, accept), True), (instructions((6, 0, 0, 0)), False)]:
-            check(capture(b"va", program) == OK, len(program))
+            answer = capture(b"va", program)
+            if len(program) > 20000 and answer == error("enomem"):
+                # Before Linux 6.8, if net.core.optmem_max is as it was made.
+                continue
+            check(answer == OK, len(program), answer)
             [number] = opener.descriptors()
             with socket.socket(fileno=number) as got:
                 locked(got)
