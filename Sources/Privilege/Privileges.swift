@@ -97,14 +97,7 @@ public struct Privileges: ~Copyable {
 
     /// `groups`: whether the supplementary groups stay, where they are the caller's.
     private static func forget(keeping held: Capabilities, groups: Bool, of caller: Caller) throws(Errno) {
-      if !groups {
-        do throws(Errno) {
-          try valueOrErrno { setgroups(0, nil) }
-        } catch {
-          // Without CAP_SETGID they cannot be dropped; then they are the caller's own.
-          guard error.rawValue == EPERM, caller.groups != nil else { throw error }
-        }
-      }
+      if !groups { try dropGroups(of: caller) }
       try valueOrErrno { procket_bound_capabilities() }
       try valueOrErrno { procket_keep_capabilities(1) }
       try valueOrErrno { procket_become(caller.user, caller.group) }
@@ -113,6 +106,17 @@ public struct Privileges: ~Copyable {
       guard try Capabilities.permitted() == held, getuid() == caller.user, geteuid() == caller.user,
         getgid() == caller.group, getegid() == caller.group
       else { throw Errno(rawValue: EPERM) }
+    }
+
+    private static func dropGroups(of caller: Caller) throws(Errno) {
+      do throws(Errno) {
+        try valueOrErrno { setgroups(0, nil) }
+      } catch {
+        // Without CAP_SETGID they cannot be dropped; then they are the caller's own.
+        guard error.rawValue == EPERM, caller.groups != nil else { throw error }
+        return
+      }
+      guard try valueOrErrno({ getgroups(0, nil) }) == 0 else { throw Errno(rawValue: EPERM) }
     }
   #else
     private init(caller: Caller, owner: uid_t, ownerGroup: gid_t) {

@@ -39,7 +39,8 @@ start(#{source := {interface, Name}, open := Open} = Options, Credit, Parent) ->
             Interface = interface(request(Socket, interface, [Name], [Netlink])),
             Program = value(gen_raw_filter:program(Options, hardware(Interface))),
             %% The packet socket comes with its filter: the opener may lock that.
-            ok = with_descriptor(refused(procket_open:capture(type(Options), name(Interface), Program, Open), Program), fun(Packet) ->
+            Opened = procket_open:capture(type(Options), name(Interface), Program, Open),
+            ok = with_descriptor(refused_packet(Opened, Program), fun(Packet) ->
                 ok = done(request(Socket, packet, [], [Packet]))
             end),
             begin_with(<<>>, Options, Credit)
@@ -82,6 +83,12 @@ begin_with(Program, Options, Credit) ->
         filter => Program,
         credit => Credit
     }.
+
+%% Nothing else of a packet socket takes what this limits.
+refused_packet({error, enomem}, Program) when Program =/= <<>> ->
+    {error, {filter, "the kernel has no room for the program: net.core.optmem_max is too low"}};
+refused_packet(Result, Program) ->
+    refused(Result, Program).
 
 %% Names the filter, if it is what the kernel refuses.
 -spec refused(Result, Program :: binary()) -> Result | {error, {filter, string()}}.

@@ -89,8 +89,8 @@ promiscuous(FD, Index) ->
 %% @doc Lets only those packets through that a filter accepts, in the kernel: SO_ATTACH_FILTER, socket(7).
 %%
 %% The instructions are those of {@link bpf:stmt/2} and {@link bpf:jump/4}, or records of `bpf.hrl'. `Program' is what the kernel was given:
-%% all instructions in a binary. `{error, einval}': the kernel refuses the program. `{error, eperm}': there is one that is locked, because a
-%% policy bounds the socket to an interface.
+%% all instructions in a binary. `{error, einval}': the kernel refuses the program. `{error, enomem}': `net.core.optmem_max'
+%% is too low for it. `{error, eperm}': there is one that is locked, because a policy bounds the socket to an interface.
 %%
 %% ```
 %% {ok, FD} = packet:socket(),

@@ -76,12 +76,13 @@ call_alone(Server, Function, Args) ->
 -spec ask(Function :: atom(), Args :: [term()]) -> term().
 ask(Function, Args) ->
     case call(worker, Function, Args, [], false) of
-        {error, epipe} -> answer(call(worker, Function, Args, [], false));
-        Answer -> answer(Answer)
+        {error, epipe} -> answer(Function, call(worker, Function, Args, [], false));
+        Answer -> answer(Function, Answer)
     end.
 
-answer({error, _} = Error) -> Error;
-answer({Result, []}) -> Result.
+answer(Function, {{error, {badarg, N}}, []}) -> procket_error:badarg({Function, N});
+answer(_Function, {Result, []}) -> Result;
+answer(_Function, {error, _} = Error) -> Error.
 
 %% Tells the worker, if there is one, something whose answer nobody waits for.
 -spec tell(Function :: atom(), Args :: [term()]) -> ok.

@@ -6,7 +6,7 @@
 
 all() ->
     [expression, wrong_expression, expression_without_libpcap, instructions, instructions_refused, attached_before_the_first_packet, vlan, vlan_too_clever,
-        cooked, hostile_expressions, long_expressions, bounds, compiler_has_no_rights].
+        cooked, hostile_expressions, long_expressions, bounds, no_room_for_the_program, memory_of_the_compiler, compiler_has_no_rights].
 
 suite() ->
     [{timetrap, {minutes, 2}}].
@@ -19,8 +19,9 @@ end_per_suite(_Config) ->
 
 init_per_testcase(Case, Config) when Case =:= instructions; Case =:= instructions_refused; Case =:= expression_without_libpcap ->
     Config;
-init_per_testcase(_, Config) ->
+init_per_testcase(Case, Config) ->
     case filelib:is_regular(procket_command:filter()) of
+        true when Case =:= memory_of_the_compiler -> procket_test:need("python3", Config);
         true -> Config;
         false -> {skip, "built without libpcap"}
     end.
@@ -159,10 +160,52 @@ bounds(_Config) ->
         Message
     end,
     ?assertEqual("the expression is longer than 1048576 bytes", Refused("udp" ++ lists:duplicate(1_048_576, $\s))),
-    ?assertEqual("the expression takes more than 1024 MiB of memory to compile", Refused(lists:append(lists:duplicate(5_000, "udp port 53 or ")) ++ "tcp")),
+    ?assertEqual("the expression takes more than 56 MiB of memory to compile", Refused(lists:append(lists:duplicate(5_000, "udp port 53 or ")) ++ "tcp")),
     ?assertEqual("the program has more than 4092 instructions", Refused(hosts(250))),
-    limited("--cpu=1:5", fun() -> ?assertEqual("the expression takes more than 1 s of processor time to compile", Refused(ports(400))) end),
-    limited("--as=67108864", fun() -> ?assertEqual("the expression takes more than 64 MiB of memory to compile", Refused(ports(400))) end).
+    limited("--cpu=1:5", fun() -> ?assertEqual("the expression takes more than 1 s of processor time to compile", Refused(ports(350))) end),
+    [
+        limited(Limit ++ "=33554432", fun() -> ?assertEqual("the expression takes more than 32 MiB of memory to compile", Refused(ports(350))) end)
+     || Limit <- ["--data", "--as"]
+    ].
+
+%% With the limit of kernels before Linux 6.8, which have one for all namespaces.
+no_room_for_the_program(_Config) ->
+    raw_test:with_veth(fun(Name) ->
+        _ = procket_test:sh(["ip netns exec ", Name, " sh -c 'echo 20480 >/proc/sys/net/core/optmem_max'"]),
+        Open = fun(Count) -> gen_raw:open("rx0", [{filter, hosts(Count)}, {namespace, "/run/netns/" ++ Name}]) end,
+        {ok, Socket} = Open(10),
+        ok = gen_raw:close(Socket),
+        {error, {filter, Message}} = Open(100),
+        ?assertMatch({match, _}, re:run(Message, "net.core.optmem_max"))
+    end).
+
+%% In all, with the pages of its file and of libraries. What takes more is refused.
+memory_of_the_compiler(_Config) ->
+    with_compiler(measured(), fun(Dir) ->
+        Peak = fun() ->
+            {ok, Text} = file:read_file(Dir ++ "/peak"),
+            ?assert(binary_to_integer(Text) < 64 * 1024, Text)
+        end,
+        [
+            begin
+                ?assertEqual(Compiled, element(1, procket_filter:compile(Expression, 1, 262_144)), string:slice(Expression, 0, 30)),
+                Peak()
+            end
+         || {Compiled, Expression} <- [
+                {ok, "udp port 53"}, {ok, ports(200)}, {ok, hosts(220)}, {error, ports(400)}, {error, ports(720)}, {error, ports(20_000)},
+                {error, lists:duplicate(20_000, $()}, {error, lists:append(lists:duplicate(50_000, "udp port 53 or ")) ++ "tcp"}
+            ]
+        ]
+    end).
+
+%% Writes the most memory that the compiler had, in KiB, to the file `peak' beside it.
+measured() ->
+    [
+        "#!/usr/bin/env python3\nimport os, resource, subprocess, sys\n",
+        "status = subprocess.run(['", procket_command:filter(), "'] + sys.argv[1:]).returncode\n",
+        "with open(os.path.dirname(sys.argv[0]) + '/peak', 'w') as file:\n    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))\n",
+        "sys.exit(status)\n"
+    ].
 
 ports(Count) ->
     lists:flatten(lists:join(" or ", [io_lib:format("port ~b", [N]) || N <- lists:seq(1, Count)])).
@@ -173,13 +216,16 @@ hosts(Count) ->
 
 %% Has expressions compiled with limits of prlimit(1).
 limited(Limits, Fun) ->
+    with_compiler(["#!/bin/sh\nexec prlimit ", Limits, " ", procket_command:filter(), " \"$@\"\n"], fun(_Dir) -> Fun() end).
+
+%% Has a script compile expressions, which stands in a directory of its own.
+with_compiler(Script, Fun) ->
     Dir = string:trim(procket_test:sh_ok("mktemp -d")),
     try
-        Script = ["#!/bin/sh\nexec prlimit ", Limits, " ", procket_command:filter(), " \"$@\"\n"],
         ok = file:write_file(Dir ++ "/procket-filter", Script),
         _ = procket_test:sh_ok(["cp ", procket:progname(), " ", Dir, "/procket && chmod 755 ", Dir, " ", Dir, "/procket-filter"]),
         ok = application:set_env(procket, port_executable, Dir ++ "/procket"),
-        Fun()
+        Fun(Dir)
     after
         application:unset_env(procket, port_executable),
         procket_test:sh(["rm -rf ", Dir])

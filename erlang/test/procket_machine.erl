@@ -2,8 +2,8 @@
 %% user who exists only there. The real /etc and /dev stay as they are.
 -module(procket_machine).
 
--export([need/1, need/2, with/1, run/2, run_ok/2, run_as_user/2, eval/2, eval/3, start/2, await/2, beam_as_user/2, inspect/2]).
--export([setuid/1, setuid/2, capable/2, root_owned/1, policy/2, sudoers/2, with_log/2]).
+-export([need/1, need/2, with/1, run/2, run_ok/2, run_as_user/2, eval/2, eval/3, start/2, await/2, as_user/2, beam_as_user/2, inspect/2, port_programs/1]).
+-export([setuid/1, setuid/2, capable/2, root_owned/1, policy/2, sudoers/2, doas/2, polkit/2, with_log/2]).
 
 %% For init_per_suite.
 need(Config) ->
@@ -100,24 +100,26 @@ await(Port, Text, Output) ->
             Output
     end.
 
-%% Among all that a process has started.
+%% Among all that a process has started, as a list of `{Role, OsPid}'.
 port_programs(Pid) ->
     Children = string:lexemes(element(2, procket_test:sh(["ps -o pid= --ppid ", Pid])), " \n"),
     lists:append([role(Child) ++ port_programs(Child) || Child <- Children]).
 
 role(Pid) ->
-    {ok, Line} = file:read_file("/proc/" ++ Pid ++ "/cmdline"),
-    case lists:reverse(binary:split(Line, <<0>>, [global, trim])) of
-        [<<"opener">>, <<"-n">> | _] -> [];
-        [Role, Path | _] when Role =:= <<"opener">>; Role =:= <<"worker">>; Role =:= <<"capture">> ->
-            %% sudo has the same words behind it.
-            {ok, Exe} = file:read_link("/proc/" ++ Pid ++ "/exe"),
-            [{binary_to_atom(Role), Pid} || filename:basename(Exe) =:= filename:basename(binary_to_list(Path))];
+    %% One that has ended has neither.
+    case {file:read_file("/proc/" ++ Pid ++ "/cmdline"), file:read_link("/proc/" ++ Pid ++ "/exe")} of
+        {{ok, Line}, {ok, Exe}} -> [{Role, Pid} || Role <- role(lists:reverse(binary:split(Line, <<0>>, [global, trim])), filename:basename(Exe))];
         _ -> []
     end.
 
-inside(#{dir := Dir}, Words) ->
-    [os:find_executable("unshare"), "--mount", "--net", filename:join(Dir, "enter") | Words].
+%% A prefix such as sudo has the same words behind it.
+role([Role, Path | _], Exe) when Role =:= <<"opener">>; Role =:= <<"worker">>; Role =:= <<"capture">> ->
+    [binary_to_atom(Role) || filename:basename(binary_to_list(Path)) =:= Exe];
+role(_, _) ->
+    [].
+
+inside(#{dir := Dir} = Machine, Words) ->
+    [os:find_executable("unshare"), "--mount", "--net"] ++ maps:get(unshare, Machine, []) ++ [filename:join(Dir, "enter") | maps:get(inside, Machine, []) ++ Words].
 
 %% Words that have a BEAM of the user run some code.
 beam_as_user(Machine, Code) -> as_user(Machine, beam(Machine, Code)).
@@ -166,6 +168,23 @@ sudoers(#{dir := Dir}, Text) ->
     ok = file:write_file(File, Text),
     _ = procket_test:sh_ok(["chmod 440 ", File]),
     ok.
+
+%% Writes /etc/doas.conf.
+doas(#{dir := Dir}, Text) ->
+    ok = file:write_file(filename:join(Dir, "etc/doas.conf"), Text).
+
+%% The machine with a system bus, which starts polkitd when pkexec asks for it, and with a rule for polkitd: the body of a function of
+%% `action' and `subject'. Both end with what is run.
+polkit(#{dir := Dir} = Machine, Rule) ->
+    File = filename:join(Dir, "etc/polkit-1/rules.d/00-procket.rules"),
+    ok = file:write_file(File, ["polkit.addRule(function(action, subject) {\n", Rule, "\n});\n"]),
+    Bus = filename:join(Dir, "bus"),
+    ok = file:write_file(Bus, [
+        "#!/bin/sh\nset -e\nmount -t tmpfs tmpfs /run\nmkdir /run/dbus\n",
+        "dbus-daemon --system --fork --nosyslog --address=unix:path=/run/dbus/system_bus_socket\n\"$@\"\n"
+    ]),
+    _ = procket_test:sh_ok(["chmod 644 ", File, " && chmod 755 ", Bus]),
+    Machine#{unshare => ["--pid", "--fork", "--kill-child", "--mount-proc"], inside => [Bus]}.
 
 %% Calls `Fun' with a function that takes the next line of the log, or `none'.
 with_log(#{dir := Dir}, Fun) ->

@@ -251,7 +251,7 @@ class Opener:
 
     def status(self, name):
         with open("/proc/%d/status" % self.process.pid) as file:
-            return re.search(r"^%s:\s*(.*)$" % name, file.read(), re.M).group(1)
+            return re.search(r"^%s:[ \t]*(.*)$" % name, file.read(), re.M).group(1)
 
     def peak(self):
         """The most memory that it had, in MiB."""
@@ -1320,10 +1320,10 @@ def checksum(data):
     return ~((total & 0xffff) + (total >> 16)) & 0xffff
 
 
-def datagram(port, data):
-    """A frame that comes to 10.9.0.1."""
+def datagram(port, data, to=bytes([10, 9, 0, 1])):
+    """A frame that comes to MAC, and to 10.9.0.1 there."""
     udp = struct.pack(">HHHH", 9, port, 8 + len(data), 0) + data
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes([10, 9, 0, 2]), bytes([10, 9, 0, 1]))
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes([10, 9, 0, 2]), to)
     return MAC + bytes([2, 0, 0, 0, 0, 1]) + b"\x08\x00" + head[:10] + struct.pack(">H", checksum(head)) + head[12:] + udp
 
 
@@ -1372,7 +1372,7 @@ def on_interface_holds():
     """A socket that a line with `on` allowed hears nothing of another interface, whatever its holder does with it."""
     with open("/etc/procket/policy.conf", "w") as file:
         file.write("".join("allow %s %s on %s\n" % (USER, what, interface) for interface in ["va", "l?"]
-                           for what in ["udp *", "tcp *", "icmp", "raw *", "packet *", "socket inet dgram 136"]))
+                           for what in ["udp *", "tcp *", "icmp", "raw *", "packet *", "socket inet dgram 136", "socket inet * sctp"]))
         file.write("allow %s udp *\nallow %s udp * on *\n" % (USER, USER))
     make_pair()
 
@@ -1480,7 +1480,11 @@ def on_interface_holds():
         # The second asks of the accumulator, which is 0 where a program begins.
         for program, passes in [(instructions(accept), True), (instructions((0x15, 0, 1, 0), accept, (6, 0, 0, 0)), True),
                                 (instructions(*[load] * 4091, accept), True), (instructions((6, 0, 0, 0)), False)]:
-            check(capture(b"va", program) == OK, len(program))
+            answer = capture(b"va", program)
+            if len(program) > 20000 and answer == error("enomem"):
+                # Before Linux 6.8, if net.core.optmem_max is as it was made.
+                continue
+            check(answer == OK, len(program), answer)
             [number] = opener.descriptors()
             with socket.socket(fileno=number) as got:
                 locked(got)
@@ -1546,7 +1550,8 @@ def on_interface_holds():
             check(got.recv(100) == b"answer")
             connection.close()
         # A protocol whose connections are sockets of their own has no filter that would hold.
-        check(opener.ask("open", socket_request(2, 1, 262, 1056, b"lo")) == error("enotsup"), "MPTCP")
+        for kind, protocol in [(1, 262), (1, 132), (5, 132), (5, 0)]:
+            check(opener.ask("open", socket_request(2, kind, protocol, 1056, b"lo")) == error("enotsup"), "MPTCP, SCTP", kind, protocol)
         # No line with an interface decided, or one with any.
         for interface in [b"", b"vb"]:
             with opened(2, 2, 17, 1057, interface) as got:
@@ -1560,6 +1565,11 @@ def on_interface_holds():
         os.waitpid(sender, 0)
 
 
-os.umask(0o022)
-globals()[SCENARIO]()
-print("held")
+def run(scenarios):
+    os.umask(0o022)
+    scenarios[SCENARIO]()
+    print("held")
+
+
+if __name__ == "__main__":
+    run(globals())
