@@ -16,6 +16,7 @@ struct Counters {
 
 /// What a port process keeps from one call to the next.
 struct Context: ~Copyable {
+  let role: Role
   let privileges: Privileges
   let commands: [String: Command]
   /// The Unix socket to the BEAM, once it is connected, and the BEAM's process.
@@ -35,6 +36,7 @@ struct Context: ~Copyable {
   private var scratch = Scratch()
 
   init(_ role: Role, privileges: consuming Privileges) {
+    self.role = role
     self.privileges = privileges
     commands = Commands.table(role.commands)
     lane = Lane(rights: role.rights, longest: role.longestRequest)

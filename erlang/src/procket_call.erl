@@ -41,10 +41,20 @@ tell(Function, Args) ->
         error -> ok
     end.
 
-%% Calls a function of an opener, which brings one descriptor.
+%% Calls a function of an opener, which brings one descriptor. One that is outdated opens nothing and ends: the next one is asked.
 -spec opener(procket_command:command(), Function :: atom(), Args :: [term()]) -> result().
 opener(Command, Function, Args) ->
-    call({opener, Command}, Function, Args, [], true).
+    Key = {opener, Command},
+    Before = procket_ports:find(Key),
+    case {call(Key, Function, Args, [], true), Before} of
+        {{{error, {_, <<"outdated">>}}, []}, {ok, #{server := Server}}} ->
+            case await_end(Server, deadline(timeout())) of
+                unsent -> call(Key, Function, Args, [], true);
+                {error, _} = Error -> Error
+            end;
+        {Result, _} ->
+            Result
+    end.
 
 %% The same with a port process that is not shared.
 -spec with_server(pid(), Function :: atom(), Args :: [term()]) -> result().

@@ -195,7 +195,7 @@ handle_info(_Message, State) ->
 terminate(_Reason, #state{port = undefined}) ->
     ok;
 terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane = Lane, untaken = Untaken} = State) ->
-    _ = [procket_log:ended(maps:get(command, Options), Why) || {shutdown, Why} <- [Reason]],
+    _ = [procket_log:ended(maps:get(command, Options), Why) || {shutdown, Why} <- [Reason], is_unexpected(Why, Options)],
     _ = [procket_ports:gone(Key) || #{key := Key} <- [Options]],
     procket_start:close_port(Port),
     procket_channel:close(Channel),
@@ -203,6 +203,10 @@ terminate(Reason, #state{port = Port, channel = Channel, options = Options, lane
     procket_untaken:close_all(Untaken),
     refuse(State#state.waiting),
     refuse_submitted().
+
+%% An opener that is outdated ends, and has said so.
+is_unexpected({exit_status, 0}, #{key := {opener, _}}) -> false;
+is_unexpected(_Why, _Options) -> true.
 
 %% An opener that nobody uses ends: rights do not live on.
 

@@ -8,7 +8,8 @@ all() ->
         closed_stdio, inherited_descriptors, environment, forged_sudo, unreadable_directory, socket_of_another, socket_race,
         device_race, random_frames, huge_terms, other_commands, lane, stopped_reader, caller_ends, little_room, not_to_be_looked_into,
         policy_saved, prefixes, secret_of_another_length, one_meaning, other_file_system,
-        on_interface_holds, interface_by_index, nobody_reads_what_is_printed, no_descriptor_for_the_log, worker_memory, capture_memory
+        on_interface_holds, interface_by_index, nobody_reads_what_is_printed, no_descriptor_for_the_log, worker_memory, capture_memory,
+        fault_connects, fault_sends, fault_opens, kernel_without_landlock
     ].
 
 suite() ->
@@ -22,6 +23,26 @@ init_per_suite(Config) ->
 
 end_per_suite(_Config) ->
     ok.
+
+%% Where a debugger stands in the place of a fault, it knows the registers of one architecture.
+init_per_testcase(Case, Config) when Case =:= fault_connects; Case =:= fault_sends; Case =:= fault_opens; Case =:= kernel_without_landlock ->
+    case erlang:system_info(system_architecture) of
+        "x86_64" ++ _ -> landlock(Case, Config);
+        Other -> {skip, "the debugger of hostile.py does not know " ++ Other}
+    end;
+init_per_testcase(_, Config) ->
+    Config.
+
+end_per_testcase(_, _Config) ->
+    ok.
+
+landlock(fault_opens, Config) ->
+    case procket_test:sh("python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)'") of
+        {0, _} -> Config;
+        _ -> {skip, "this kernel has no Landlock"}
+    end;
+landlock(_, Config) ->
+    Config.
 
 closed_stdio(Config) -> holds(?FUNCTION_NAME, Config).
 inherited_descriptors(Config) -> holds(?FUNCTION_NAME, Config).
@@ -50,6 +71,11 @@ capture_memory(Config) -> holds(?FUNCTION_NAME, Config).
 worker_memory(Config) -> holds(?FUNCTION_NAME, Config).
 prefixes(Config) -> holds(?FUNCTION_NAME, Config).
 secret_of_another_length(Config) -> holds(?FUNCTION_NAME, Config).
+
+fault_connects(Config) -> holds(?FUNCTION_NAME, Config).
+fault_sends(Config) -> holds(?FUNCTION_NAME, Config).
+fault_opens(Config) -> holds(?FUNCTION_NAME, Config).
+kernel_without_landlock(Config) -> holds(?FUNCTION_NAME, Config).
 
 holds(Scenario, Config) ->
     Script = filename:join(proplists:get_value(data_dir, Config), "hostile.py"),
