@@ -134,27 +134,26 @@ enum {
   landlock_restrict_self = 446,
   landlock_version = 1,
   landlock_path_beneath = 1,
-  // EXECUTE, WRITE_FILE, and all that remove or make a file; later versions: REFER, TRUNCATE.
-  landlock_write_file = 1 << 1,
-  landlock_files = 1 | landlock_write_file | 0x1ff0,
+  // EXECUTE, and all that remove or make a file; later versions: REFER, TRUNCATE.
+  landlock_changes = 1 | procket_landlock_write | 0x1ff0,
   landlock_refer = 1 << 13,
   landlock_truncate = 1 << 14,
   landlock_connect_tcp = 1 << 1,
   // Abstract Unix sockets, signals.
   landlock_scopes = 3,
 };
-
 int procket_landlock_version(void) { return (int)syscall(landlock_create_ruleset, NULL, 0, landlock_version); }
 
-static int landlock_ruleset(void) {
+int procket_landlock_ruleset(int reading) {
   int version = procket_landlock_version();
   if (version < 0) return -1;
   struct {
     uint64_t files;
     uint64_t network;
     uint64_t scopes;
-  } handled = {landlock_files, 0, 0};
+  } handled = {landlock_changes, 0, 0};
   size_t size = sizeof handled.files;
+  if (reading) handled.files |= procket_landlock_read | procket_landlock_list;
   if (version >= 2) handled.files |= landlock_refer;
   if (version >= 3) handled.files |= landlock_truncate;
   if (version >= 4) {
@@ -168,26 +167,20 @@ static int landlock_ruleset(void) {
   return (int)syscall(landlock_create_ruleset, &handled, size, 0);
 }
 
-int procket_write_only_below(const char *directory) {
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
-  int ruleset = landlock_ruleset();
-  if (ruleset < 0) return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -1;
+int procket_landlock_allow(int ruleset, int fd, int rights) {
   struct {
     uint64_t allowed;
-    int32_t directory;
-  } __attribute__((packed)) beneath = {landlock_write_file, open(directory, O_PATH | O_CLOEXEC)};
-  int result = beneath.directory < 0 ? -1 : (int)syscall(landlock_add_rule, ruleset, landlock_path_beneath, &beneath, 0);
-  if (result == 0) result = (int)syscall(landlock_restrict_self, ruleset, 0);
-  int failure = errno;
-  if (beneath.directory >= 0) close(beneath.directory);
-  close(ruleset);
-  errno = failure;
-  return result;
+    int32_t beneath;
+  } __attribute__((packed)) rule = {(uint64_t)rights, fd};
+  return (int)syscall(landlock_add_rule, ruleset, landlock_path_beneath, &rule, 0);
 }
+
+int procket_landlock_restrict(int ruleset) { return (int)syscall(landlock_restrict_self, ruleset, 0); }
+
+int procket_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 
 int procket_filter_system_calls(const struct sock_filter *filter, unsigned short length) {
   struct sock_fprog program = {length, (struct sock_filter *)filter};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
   return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 #endif

@@ -3,6 +3,7 @@ import SystemCalls
 
 /// Character devices below `/dev`.
 public enum Device {
+  static let directory = "/dev"
   /// The longest name, in bytes.
   public static let longestName = 200
   private static let numbered = 0...254
@@ -49,31 +50,74 @@ public enum Device {
   }
 
   private static func openOne(_ name: String, with privileges: borrowing Privileges) throws(Errno) -> Descriptor {
-    let directory = try Files.open("/dev", flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
-    let start = directory.number
+    let start = try openDirectory()
+    let number = start.number
+    let history = privileges.history
     let descriptor = try privileges.raised([.dacOverride, .netAdmin]) { () throws(Errno) in
-      try openBeneath(start, name)
+      try openBeneath(number, name, history)
     }
     guard try Files.isCharacterDevice(descriptor.number) else { throw Errno(rawValue: ENODEV) }
     try Files.setNonblocking(descriptor.number, true)
     return descriptor
   }
 
+  /// It only names the directory: nobody need be allowed to read it.
+  private static func openDirectory() throws(Errno) -> Descriptor {
+    try Files.open(directory, flags: Files.pathOnly | O_DIRECTORY | O_NOFOLLOW)
+  }
+
   /// What is no device must not be opened for writing to find that out: it is looked at first.
-  private static func openBeneath(_ directory: CInt, _ name: String) throws(Errno) -> Descriptor {
+  private static func openBeneath(
+    _ directory: CInt, _ name: String, _ history: PolicyHistory
+  ) throws(Errno) -> Descriptor {
     #if os(Linux)
       let look = Descriptor(
         owning: try valueOrErrno { procket_open_beneath(directory, name, CInt(procket_path_only) | O_CLOEXEC) })
       guard try Files.isCharacterDevice(look.number) else { throw Errno(rawValue: ENODEV) }
       let flags = O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY
-      let descriptor = Descriptor(owning: try valueOrErrno { procket_open_beneath(directory, name, flags) })
-      guard try Files.isSame(look.number, descriptor.number) else { throw Errno(rawValue: ENODEV) }
-      return descriptor
+      do throws(Errno) {
+        let descriptor = Descriptor(owning: try valueOrErrno { procket_open_beneath(directory, name, flags) })
+        guard try Files.isSame(look.number, descriptor.number) else { throw Errno(rawValue: ENODEV) }
+        return descriptor
+      } catch {
+        if error.rawValue == EACCES, history.isBeyondReach(FileIdentity(of: look.number)) {
+          history.outdate("the device is newer than this opener")
+        }
+        throw error
+      }
     #else
       return try Files.open("/dev/\(name)", flags: O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY)
     #endif
   }
 }
+
+#if os(Linux)
+  extension Device {
+    /// The character devices that can be opened, each with its name and a descriptor that only names it.
+    static func each(
+      with privileges: borrowing Privileges, _ body: (String, CInt) throws(Errno) -> Void
+    ) throws(Errno) {
+      guard let start = try? openDirectory() else { return }
+      let number = start.number
+      func open(_ name: String, _ flags: CInt) throws(Errno) -> Descriptor {
+        try privileges.raised(.dacOverride) { () throws(Errno) in
+          Descriptor(owning: try valueOrErrno { procket_open_beneath(number, name, flags | O_CLOEXEC) })
+        }
+      }
+      var directories = [""]
+      while let directory = directories.popLast() {
+        guard let names = try? Files.names(in: try open(directory.isEmpty ? "." : directory, O_RDONLY | O_DIRECTORY))
+        else { continue }
+        for name in names.map({ directory.isEmpty ? $0 : "\(directory)/\($0)" }) where isValid(name) {
+          guard let file = try? open(name, Files.pathOnly), let format = try? Files.format(of: file.number)
+          else { continue }
+          if format == S_IFDIR { directories.append(name) }
+          if format == S_IFCHR { try body(name, file.number) }
+        }
+      }
+    }
+  }
+#endif
 
 /// Names that go into system calls.
 enum Names {

@@ -1,5 +1,30 @@
 import SystemCalls
 
+/// Which file it is, for as long as there is one.
+struct FileIdentity: Hashable, Sendable {
+  private let device: UInt64
+  private let inode: UInt64
+
+  /// Nil where it cannot be told.
+  init?(_ path: String) {
+    var information = stat()
+    guard (try? valueOrErrno { stat(path, &information) }) != nil else { return nil }
+    self.init(information)
+  }
+
+  /// Of an open file.
+  init?(of number: CInt) {
+    var information = stat()
+    guard (try? valueOrErrno { fstat(number, &information) }) != nil else { return nil }
+    self.init(information)
+  }
+
+  private init(_ information: stat) {
+    device = UInt64(truncatingIfNeeded: information.st_dev)
+    inode = UInt64(truncatingIfNeeded: information.st_ino)
+  }
+}
+
 /// What tells whether a file is still the one that was read.
 struct FileState: Equatable {
   private let device: UInt64

@@ -13,7 +13,7 @@ extension Privileges {
         throw Errno(rawValue: EINVAL)
       }
       // Opened with the caller's rights: what the caller may not read, it may not name.
-      let there = try Namespace.open(path, straight: straight)
+      let there = try openNamespace(path, straight: straight)
       let here = try raised(.netAdmin) { () throws(Errno) in try Namespace.ownNetwork() }
       try raised(.sysAdmin) { () throws(Errno) in try Namespace.enter(there, type: Namespace.network) }
       let result = Result { () throws(Errno) in try open().release() }
@@ -28,4 +28,15 @@ extension Privileges {
       throw Errno(rawValue: ENOTSUP)
     #endif
   }
+
+  #if os(Linux)
+    private borrowing func openNamespace(_ path: String, straight: Bool) throws(Errno) -> Descriptor {
+      do throws(Errno) {
+        return try Namespace.open(path, straight: straight)
+      } catch {
+        if error.rawValue == EACCES { noticeNewNamespaces() }
+        throw error
+      }
+    }
+  #endif
 }

@@ -15,18 +15,33 @@ final class Log {
   static let longest = 900
 
   private var socket = LateDescriptor()
+  /// Why it is not connected.
+  private var failure = Errno(rawValue: ENOTCONN)
+  /// What it was connected to.
+  private var reader: FileState?
   /// How many lines nobody has taken since the last one that was.
   private var lost = 0
 
-  /// Opens its socket. Done at the start, a caller that leaves no descriptor later cannot keep a line from the log.
-  func open() throws(Errno) {
-    if socket.number < 0 { socket.open(try Sockets.socket(family: AF_UNIX, type: Sockets.datagram, protocol: 0)) }
+  /// -1 where nobody reads the log.
+  var number: CInt { socket.number }
+
+  /// Whether somebody else reads the log by now. An opener connects to nothing once it serves.
+  var hasNewReader: Bool { FileState(Self.path) != reader }
+
+  /// Connects to the log. Done at the start, a caller that leaves no descriptor later cannot keep a line from it.
+  func open() {
+    reader = FileState(Self.path)
+    do throws(Errno) {
+      socket.open(try Sockets.connect(toPath: Self.path.utf8, type: Sockets.datagram))
+    } catch {
+      failure = error
+    }
   }
 
   /// Writes one line, and ahead of it how many were lost. Does not wait: throws where nobody takes it.
   func write(_ severity: Severity, _ line: String) throws(Errno) {
     do throws(Errno) {
-      try open()
+      guard number >= 0 else { throw failure }
       if lost > 0 {
         try send(.notice, "\(lost) \(lost == 1 ? "line" : "lines") before this one could not be logged")
         lost = 0
@@ -40,12 +55,8 @@ final class Log {
 
   private func send(_ severity: Severity, _ line: String) throws(Errno) {
     let bytes = [UInt8]("<\(Self.facility | severity.rawValue)>procket[\(getpid())]: \(line)".utf8)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Self.path.utf8) }
-    let number = socket.number
-    try withUnsafeBytes(of: &address) { (name) throws(Errno) in
-      try bytes.withBytes { (bytes) throws(Errno) in _ = try Sockets.send(number, bytes, flags: 0, to: name) }
+    try bytes.withBytes { (bytes) throws(Errno) in
+      _ = try Sockets.send(number, bytes, flags: 0, to: UnsafeRawBufferPointer(start: nil, count: 0))
     }
   }
 }

@@ -5,7 +5,7 @@ extension Policy {
   /// Where the policy of a machine stands. It has a directory of its own: where the file is missing for a moment, as an editor saves it,
   /// the directory says that there is one.
   public static let path = directory + "/" + name
-  private static let directory = "/etc/procket"
+  static let directory = "/etc/procket"
   private static let name = "policy.conf"
   /// Where earlier versions looked for it.
   private static let formerPath = "/etc/procket.conf"
@@ -70,6 +70,7 @@ extension Policy {
         fault = its
       }
     } catch {
+      if error.rawValue == EACCES { privileges.history.noticeBeyondReach([directory]) }
       throw unreadable(error)
     }
     throw PolicyError(line: 0, reason: fault)
@@ -138,7 +139,11 @@ final class PolicyHistory {
   var hadPolicy = false
   /// Whether the file is not for the caller to read.
   var takesRightToRead = false
-  /// Whether a right is missing that was given up before the policy changed.
+  /// Nil where any file can be opened.
+  var reach: Reach?
+  /// Whether Unix sockets are opened.
+  var opensUnixSockets = true
+  /// Whether the policy allows by now what this opener can no longer open, or somebody else reads the log.
   var isOutdated = false
   private var known: (users: FileState, groups: FileState, accounts: Accounts)?
   private var knownPolicy: (file: FileState, policy: Policy)?
@@ -147,7 +152,13 @@ final class PolicyHistory {
   func accounts() throws(PolicyError) -> Accounts {
     let files = (users: FileState("/etc/passwd"), groups: FileState("/etc/group"))
     if let known, known.users == files.users, known.groups == files.groups { return known.accounts }
-    let accounts = try Accounts.ofThisSystem()
+    let accounts: Accounts
+    do throws(PolicyError) {
+      accounts = try Accounts.ofThisSystem()
+    } catch {
+      noticeBeyondReach(["/etc/passwd", "/etc/group"])
+      throw error
+    }
     known = nil
     // A line of the policy names accounts.
     knownPolicy = nil
@@ -155,6 +166,22 @@ final class PolicyHistory {
       known = (users, groups, accounts)
     }
     return accounts
+  }
+
+  func isBeyondReach(_ file: FileIdentity?) -> Bool { reach.map { !$0.covers(file) } ?? false }
+
+  /// For what cannot be read: whether one of these files was replaced.
+  func noticeBeyondReach(_ paths: [String]) {
+    if paths.contains(where: { isBeyondReach(FileIdentity($0)) }) { isOutdated = true }
+  }
+
+  /// What was allowed is for another opener to open.
+  func outdate(_ cause: String) {
+    isOutdated = true
+    decision = decision.map {
+      Decision(
+        wanted: $0.wanted, user: $0.user, cause: Decision.outdated($0.cause, cause), refusal: Refusal.outdated)
+    }
   }
 
   /// The policy in a file, read again where the file or the accounts have changed. `accounts` are those of ``accounts()``.
@@ -169,12 +196,10 @@ final class PolicyHistory {
 }
 
 extension Privileges {
-  /// Whether one of these rights was given up at the start. Then this opener is outdated.
+  /// Whether one of these rights was given up at the start.
   private borrowing func hasForgone(_ needed: Capabilities) -> Bool {
     #if os(Linux)
-      if forgone.isDisjoint(with: needed) { return false }
-      history.isOutdated = true
-      return true
+      return !forgone.isDisjoint(with: needed)
     #else
       return false
     #endif
@@ -194,13 +219,14 @@ extension Privileges {
       let rule = inForce.policy.rule(about: wanted, user: caller.user, groups: groups)
       let line = rule.map { "line \($0.line) of \(inForce.name)" }
       if let rule, let line, rule.allows {
-        if !hasForgone(rule.needs) {
+        if !hasForgone(rule.needs), !wanted.isUnixSocket || history.opensUnixSockets {
           history.decision = Decision(wanted: wanted, user: user, cause: line, refusal: nil)
           return Permission(
             isGoverned: !inForce.isBuiltIn, boundsInterface: rule.boundsInterface && !wanted.interface.isEmpty)
         }
-        cause = "\(line) allows it, but this opener gave up rights under another policy and ends"
-        refusal = "policy changed"
+        history.isOutdated = true
+        cause = Decision.outdated(line, "this opener gave up rights under another policy")
+        refusal = Refusal.outdated
       } else {
         cause = line.map { "\($0) denies it" } ?? "no line of \(inForce.name) allows it"
         refusal = "denied by policy"
@@ -209,7 +235,7 @@ extension Privileges {
       user = (try? history.accounts())?.name(of: caller.user)
       cause = "\(Policy.path): \(error)"
       refusal = error.summary
-      if error.isForbidden { _ = hasForgone([.dacReadSearch, .dacOverride]) }
+      if error.isForbidden, hasForgone([.dacReadSearch, .dacOverride]) { history.isOutdated = true }
     }
     history.decision = Decision(wanted: wanted, user: user, cause: cause, refusal: refusal)
     throw Errno(rawValue: EACCES)

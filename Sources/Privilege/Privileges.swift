@@ -43,7 +43,7 @@ public struct Privileges: ~Copyable {
     #endif
   }
 
-  /// Whether the policy has changed, and now allows what would need a right that was given up: another opener has to serve the caller.
+  /// Whether another opener has to serve the caller: this one can no longer open what the policy allows by now, or no longer log.
   public var isOutdated: Bool { history.isOutdated }
 
   /// Gives up, for good, all rights that the caller has not; the caller's own stay as they are.

@@ -5,6 +5,9 @@ public struct Refusal: Error {
   public let error: Errno
   /// Why it was not allowed, as far as the caller may know; nil where it failed for another reason. What a policy says is not in it.
   public let reason: String?
+
+  /// This opener ends, and the next one may serve the request.
+  static let outdated = "outdated"
 }
 
 /// What the policy says of one request.
@@ -16,6 +19,9 @@ struct Decision {
   let cause: String
   /// For the caller; nil where it is allowed.
   let refusal: String?
+
+  /// The cause where another opener has to open what a line allows.
+  static func outdated(_ line: String, _ reason: String) -> String { "\(line) allows it, but \(reason), which ends" }
 }
 
 extension Privileges {
@@ -24,12 +30,16 @@ extension Privileges {
     _ open: (borrowing Privileges) throws(Errno) -> Descriptor
   ) throws(Refusal) -> Descriptor {
     history.decision = nil
-    do throws(Errno) {
-      let descriptor = try open(self)
+    let opened = Result { () throws(Errno) in try open(self).release() }
+    switch opened {
+    case .success(let number):
+      let descriptor = Descriptor(owning: number)
       _ = log(nil)
+      if history.isOutdated { throw Refusal(error: Errno(rawValue: EACCES), reason: Refusal.outdated) }
       return descriptor
-    } catch {
+    case .failure(let error):
       let unlogged = log(error)
+      if history.isOutdated { throw Refusal(error: Errno(rawValue: EACCES), reason: Refusal.outdated) }
       guard error.rawValue == EACCES || error.rawValue == EPERM else { throw Refusal(error: error, reason: nil) }
       let reason = history.decision?.refusal ?? "not privileged"
       throw Refusal(error: error, reason: unlogged.map { "\(reason); not logged: \($0.name)" } ?? reason)
@@ -38,10 +48,11 @@ extension Privileges {
 
   /// Opens the log ahead of the first line. What prevents it is told with the first line.
   public borrowing func prepareLog() {
-    if caller.isOutranked { try? history.log.open() }
+    if caller.isOutranked { history.log.open() }
   }
 
-  /// Logs the last decision, and with what error the system refused what was allowed. Returns why nobody took the line.
+  /// Logs the last decision, and with what error the system refused what was allowed. Returns why nobody took the line. Where that is
+  /// because somebody else reads the log by now, this opener is outdated.
   private borrowing func log(_ failure: Errno?) -> Errno? {
     guard let decision = history.decision else { return nil }
     let isAllowed = decision.refusal == nil
@@ -54,6 +65,7 @@ extension Privileges {
       try history.log.write(isAllowed ? .info : .notice, line)
       return nil
     } catch {
+      if history.log.hasNewReader { history.isOutdated = true }
       return error
     }
   }

@@ -67,11 +67,11 @@ public struct SocketRequest {
   private func openHere(with privileges: borrowing Privileges, bounded: Bool) throws(Errno) -> Descriptor {
     // A packet socket with a protocol receives from all interfaces until it is bound.
     let (family, type, number) = (family, type, kind.isPacket && !interface.isEmpty ? 0 : number)
-    let address = try socketAddress()
     let socket = try privileges.raised([.netRaw, .netAdmin]) { () throws(Errno) in
       try Sockets.socket(family: family, type: type, protocol: number)
     }
     let fd = socket.number
+    let address = try socketAddress(fd)
     if kind.isInternet, !interface.isEmpty || type == Sockets.stream { try prepare(fd, with: privileges) }
     #if os(Linux)
       try setFilter(fd, bounded: bounded, with: privileges)
@@ -113,8 +113,8 @@ public struct SocketRequest {
     }
   }
 
-  /// What the socket is bound to; empty where it is not. A raw socket has an address, and no port.
-  func socketAddress() throws(Errno) -> [UInt8] {
+  /// What the socket `fd` is bound to; empty where it is not. A raw socket has an address, and no port.
+  func socketAddress(_ fd: CInt) throws(Errno) -> [UInt8] {
     switch family {
     case AF_INET where kind.hasPorts || !address.isEmpty:
       var socket = sockaddr_in()
@@ -130,7 +130,7 @@ public struct SocketRequest {
       return withUnsafeBytes(of: socket) { [UInt8]($0) }
     default:
       #if os(Linux)
-        if family == AF_PACKET, !interface.isEmpty { return try packetAddress() }
+        if family == AF_PACKET, !interface.isEmpty { return try packetAddress(fd) }
       #endif
       return []
     }
@@ -143,7 +143,7 @@ public struct SocketRequest {
     ) throws(Errno) {
       if bounded {
         if kind.isInternet, type == SocketKind.raw { try InterfaceFilter.empty(fd) }
-        let index = kind.isInternet ? try Sockets.boundIndex(fd) : try packetIndex()
+        let index = kind.isInternet ? try Sockets.boundIndex(fd) : try Interfaces.index(of: interface, on: fd)
         // Newer kernels want CAP_NET_ADMIN for one of a TCP socket.
         try privileges.raised(.netAdmin) { () throws(Errno) in
           try InterfaceFilter.attach(filter, to: fd, only: index)
@@ -154,15 +154,9 @@ public struct SocketRequest {
       }
     }
 
-    private func packetIndex() throws(Errno) -> CInt {
-      let index = if_nametoindex(interface)
-      guard index != 0 else { throw Errno(rawValue: ENODEV) }
-      return CInt(bitPattern: index)
-    }
-
     /// SO_BINDTODEVICE is not for packet sockets: they are bound to an interface, packet(7).
-    private func packetAddress() throws(Errno) -> [UInt8] {
-      let index = try packetIndex()
+    private func packetAddress(_ fd: CInt) throws(Errno) -> [UInt8] {
+      let index = try Interfaces.index(of: interface, on: fd)
       var socket = sockaddr_ll()
       socket.sll_family = UInt16(AF_PACKET)
       socket.sll_protocol = UInt16(truncatingIfNeeded: number)
@@ -172,9 +166,6 @@ public struct SocketRequest {
 
     /// The name of the interface that the socket is bound to.
     private func boundInterface(_ fd: CInt) throws(Errno) -> String {
-      let name = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(IFNAMSIZ), alignment: 1)
-      defer { name.deallocate() }
-      name.initializeMemory(as: UInt8.self, repeating: 0)
       if family == AF_PACKET {
         var address = sockaddr_ll()
         var length = socklen_t(MemoryLayout<sockaddr_ll>.size)
@@ -182,12 +173,12 @@ public struct SocketRequest {
           getsockname(fd, UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), &length)
         }
         try valueOrErrno { result }
-        let found = if_indextoname(
-          UInt32(bitPattern: address.sll_ifindex), name.baseAddress?.assumingMemoryBound(to: CChar.self))
-        guard found != nil else { throw .current }
-      } else {
-        _ = try Sockets.option(fd, level: SOL_SOCKET, name: SO_BINDTODEVICE, into: name)
+        return try Interfaces.name(of: address.sll_ifindex, on: fd)
       }
+      let name = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(IFNAMSIZ), alignment: 1)
+      defer { name.deallocate() }
+      name.initializeMemory(as: UInt8.self, repeating: 0)
+      _ = try Sockets.option(fd, level: SOL_SOCKET, name: SO_BINDTODEVICE, into: name)
       return String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
     }
   #endif

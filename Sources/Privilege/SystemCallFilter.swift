@@ -34,9 +34,18 @@ public enum Role: String, CaseIterable, Sendable {
 
     /// Lets only the calls of a role through from here on. There is no way back.
     public static func install(_ role: Role) throws(Errno) {
-      // Landlock needs no right, and is another layer: what raised capabilities could do, and the filter does not see behind a pointer.
-      if role == .opener { try valueOrErrno { procket_write_only_below("/dev") } }
-      let program = program(for: role)
+      try valueOrErrno { procket_no_new_privileges() }
+      try install(program(for: role))
+    }
+
+    /// Refuses an opener, from here on, what only its start needs: it is connected, to its caller and to the log, and connects to nothing
+    /// else. Nor does it send a datagram anywhere: the socket of the log takes no message with an address, which is behind a pointer, and
+    /// there is another datagram socket of the family only where it `opensUnix`.
+    static func refuseConnections(log: CInt, opensUnix: Bool) throws(Errno) {
+      try install(programForConnected(log: log, opensUnix: opensUnix))
+    }
+
+    private static func install(_ program: [sock_filter]) throws(Errno) {
       try program.withUnsafeBufferPointer { (instructions) throws(Errno) in
         let base = instructions.baseAddress
         try valueOrErrno { procket_filter_system_calls(base, UInt16(clamping: instructions.count)) }
@@ -46,7 +55,7 @@ public enum Role: String, CaseIterable, Sendable {
     static func calls(of role: Role) -> [Call] {
       switch role {
       case .opener: runtime + streams + sockets + opening
-      case .worker: runtime + streams + sockets + descriptors
+      case .worker: runtime + streams + sockets + plain([SYS_sendto]) + descriptors
       case .capture: runtime + streams + capturing
       }
     }
@@ -70,10 +79,12 @@ public enum Role: String, CaseIterable, Sendable {
       ]) + polling
 
     /// Sockets of its own, and the connections.
-    private static let sockets: [Call] = plain([
-      SYS_fstatfs, SYS_socket, SYS_socketpair, SYS_connect, SYS_listen, SYS_sendmsg, SYS_sendto, SYS_getpid,
-      SYS_sched_yield, SYS_sched_getaffinity,
-    ])
+    private static let sockets: [Call] =
+      [Call(SYS_socketpair, argument: 1, .oneOf([UInt32(Sockets.pairType)]))]
+      + plain([
+        SYS_fstatfs, SYS_socket, SYS_connect, SYS_listen, SYS_sendmsg, SYS_getpid, SYS_sched_yield,
+        SYS_sched_getaffinity,
+      ])
 
     /// What a file is. Which of these fstat(3) makes is the C library's.
     private static let status: [Call] = plain([SYS_fstat, SYS_newfstatat])
@@ -89,12 +100,16 @@ public enum Role: String, CaseIterable, Sendable {
     private static let opening: [Call] =
       [
         Call(SYS_setns, argument: 1, .oneOf([newNetwork])),
-        // if_nametoindex(3), if_indextoname(3), and which namespace a socket is in.
+        // Index and name of an interface, and which namespace a socket is in.
         Call(
           SYS_ioctl, argument: 1,
           .oneOf([SIOCGIFINDEX, SIOCGIFNAME, CInt(procket_socket_namespace)].map { UInt32($0) })),
         // Devices are opened with openat2(2), whose flags are behind a pointer.
         Call(SYS_openat, argument: 2, .without(writing)), controls([F_GETFL, F_SETFL]),
+        // To where its socket is connected: without an address.
+        Call(SYS_sendto, argument: 5, .oneOf([0])),
+        // Another filter, without flags.
+        Call(SYS_seccomp, argument: 1, .oneOf([0])),
       ] + plain([SYS_openat2, SYS_capset]) + status
 
     /// A worker makes any call on descriptors for its caller. It opens no file: proc(5) has the memory of processes in some, its own
@@ -168,6 +183,24 @@ public enum Role: String, CaseIterable, Sendable {
         program += [jump(equal, UInt32(call.number), ifTrue: 0, ifFalse: UInt8(allowed.count))] + allowed
       }
       return program + [refuse]
+    }
+
+    /// On top of that of an opener.
+    static func programForConnected(log: CInt, opensUnix: Bool) -> [sock_filter] {
+      var program = [load(offset(of: \.nr))]
+      for number in [SYS_connect, SYS_seccomp] {
+        program += [jump(equal, UInt32(number), ifTrue: 0, ifFalse: 1), refuse]
+      }
+      var refused: [(number: CInt, first: CInt)] = []
+      if log >= 0 { refused.append((SYS_sendmsg, log)) }
+      if !opensUnix { refused.append((SYS_socket, AF_UNIX)) }
+      for (number, first) in refused {
+        program += [
+          jump(equal, UInt32(number), ifTrue: 0, ifFalse: 4), load(argument(0)),
+          jump(equal, UInt32(first), ifTrue: 0, ifFalse: 1), refuse, finish(allow),
+        ]
+      }
+      return program + [finish(allow)]
     }
 
     static let allow = UInt32(SECCOMP_RET_ALLOW)

@@ -18,6 +18,11 @@ public enum Wanted: Sendable {
     return kind.family == AF_INET ? "inet" : "inet6"
   }
 
+  var isUnixSocket: Bool {
+    if case .socket(let kind, _, _, _) = self { return kind.family == AF_UNIX }
+    return false
+  }
+
   var interface: String {
     if case .socket(_, _, let interface, _) = self { return interface }
     return ""

@@ -212,11 +212,14 @@ public enum Files {
     try valueOrErrno { procket_fcntl(fd, F_GETFL, 0) }
   }
 
-  public static func isCharacterDevice(_ fd: CInt) throws(Errno) -> Bool {
+  /// What kind of file it is: `S_IFMT`.
+  public static func format(of fd: CInt) throws(Errno) -> mode_t {
     var information = stat()
     try valueOrErrno { fstat(fd, &information) }
-    return information.st_mode & S_IFMT == S_IFCHR
+    return information.st_mode & S_IFMT
   }
+
+  public static func isCharacterDevice(_ fd: CInt) throws(Errno) -> Bool { try format(of: fd) == S_IFCHR }
 
   /// Controls a device. The kernel writes into `argument`. The corresponding C function is `ioctl`.
   public static func ioctl(_ fd: CInt, request: UInt64, argument: UnsafeMutableRawPointer?) throws(Errno) {

@@ -23,7 +23,7 @@ import CSystem
       } catch {
         guard error.rawValue == ENOENT else { throw error }
       }
-      let socket = try Sockets.socket(family: AF_UNIX, type: Sockets.datagram, protocol: 0)
+      let socket = try Sockets.socket(family: AF_INET, type: Sockets.datagram, protocol: 0)
       let number = socket.number
       return Descriptor(owning: try valueOrErrno { procket_ioctl(number, UInt(procket_socket_namespace), nil) })
     }

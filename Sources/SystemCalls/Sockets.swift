@@ -25,13 +25,17 @@ public enum Sockets {
     #endif
   }
 
+  #if os(Linux)
+    /// What ``pair(_:)`` makes.
+    public static let pairType = stream | CInt(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+  #endif
+
   /// Connects two non-blocking, close-on-exec Unix sockets: one end is opened in `here`, the other returned.
   /// The corresponding C function is `socketpair`.
   public static func pair(_ here: inout LateDescriptor) throws(Errno) -> Descriptor {
     var ends: [CInt] = [-1, -1]
     #if os(Linux)
-      let flags = CInt(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-      try valueOrErrno { socketpair(AF_UNIX, stream | flags, 0, &ends) }
+      try valueOrErrno { socketpair(AF_UNIX, pairType, 0, &ends) }
     #else
       try valueOrErrno { socketpair(AF_UNIX, stream, 0, &ends) }
     #endif
@@ -58,13 +62,13 @@ public enum Sockets {
     }
   }
 
-  /// A stream connected to the Unix socket at a path, of fewer bytes than `sun_path` has.
-  public static func connect(toPath path: some Collection<UInt8>) throws(Errno) -> Descriptor {
+  /// A socket connected to the Unix socket at a path, of fewer bytes than `sun_path` has.
+  public static func connect(toPath path: some Collection<UInt8>, type: CInt = stream) throws(Errno) -> Descriptor {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     guard path.count < MemoryLayout.size(ofValue: address.sun_path) else { throw Errno(rawValue: ENAMETOOLONG) }
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }
-    let descriptor = try socket(family: AF_UNIX, type: stream, protocol: 0)
+    let descriptor = try socket(family: AF_UNIX, type: type, protocol: 0)
     let number = descriptor.number
     try withUnsafeBytes(of: &address) { (bytes) throws(Errno) in try connect(number, to: bytes) }
     return descriptor

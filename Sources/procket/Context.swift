@@ -17,6 +17,7 @@ struct Counters {
 
 /// What a port process keeps from one call to the next.
 struct Context: ~Copyable {
+  let role: Role
   let privileges: Privileges
   let commands: [String: Command]
   var stdin = FrameReader(.packet2, takesDescriptors: false)
@@ -44,6 +45,7 @@ struct Context: ~Copyable {
   private var scratch = Scratch()
 
   init(_ role: Role, privileges: consuming Privileges) {
+    self.role = role
     self.privileges = privileges
     commands = Commands.table(role.commands)
     attached = Connection(role)

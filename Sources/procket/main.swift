@@ -41,7 +41,10 @@ func serve(_ role: Role) -> CInt {
     let privileges =
       try role == .opener ? Privileges.reduced(to: caller).narrowed() : Privileges.dropped(to: caller)
     if role == .opener || caller.isOutranked { try Surroundings.hide() }
-    if role == .opener { privileges.prepareLog() }
+    if role == .opener {
+      privileges.prepareLog()
+      try privileges.boundFiles()
+    }
     #if os(Linux)
       if role == .capture {
         // It takes on its filter when it has given up its user.

@@ -7,7 +7,10 @@ import SystemCalls
 guard CommandLine.arguments.count == 3, let role = Role(rawValue: CommandLine.arguments[1]) else { exit(64) }
 let hasLandlock = procket_landlock_version() > 0
 do {
+  let privileges = try Privileges.reduced(to: Caller())
+  if role == .opener { try privileges.boundFiles() }
   try SystemCallFilter.install(role)
+  if CommandLine.arguments[2] == "connect-again" { try privileges.refuseConnections() }
 } catch {
   exit(71)
 }
@@ -45,7 +48,7 @@ case "owner": _ = procket_fcntl(0, F_SETOWN, getpid())
 case "flags": _ = procket_fcntl(0, F_GETFL, 0)
 case "accept": accept(-1, nil, nil)
 case "accept4": _ = procket_accept(-1, nil, nil)
-case "connect":
+case "connect", "connect-again":
   do { _ = try Sockets.connect(toPath: "/nonexistent/socket".utf8) } catch { errno = error.rawValue }
 case "ioctl": _ = procket_ioctl(-1, 0x5401, nil)
 case "setns": _ = procket_setns(-1, 0)

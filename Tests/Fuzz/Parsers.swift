@@ -93,7 +93,7 @@ enum Parsers {
     precondition(!request.interface.utf8.contains(0) && !request.namespace.utf8.contains(0))
     precondition(request.family >= 0 && request.type >= 0 && request.number >= 0)
     // A packet socket's address asks the kernel.
-    if request.family != AF_PACKET, (try? request.check()) != nil, let address = try? request.socketAddress() {
+    if request.family != AF_PACKET, (try? request.check()) != nil, let address = try? request.socketAddress(-1) {
       precondition(address.count <= 28)
     }
     decide(Wanted(request))

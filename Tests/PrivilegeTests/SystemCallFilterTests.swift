@@ -10,6 +10,13 @@
     private func run(
       _ role: Role, _ number: CInt, _ arguments: [UInt64] = [], architecture: UInt32 = SystemCallFilter.architecture
     ) -> UInt32? {
+      run(SystemCallFilter.program(for: role), number, arguments, architecture: architecture)
+    }
+
+    private func run(
+      _ program: [sock_filter], _ number: CInt, _ arguments: [UInt64] = [],
+      architecture: UInt32 = SystemCallFilter.architecture
+    ) -> UInt32? {
       var data = seccomp_data()
       data.nr = number
       data.arch = architecture
@@ -18,7 +25,6 @@
           args.storeBytes(of: value, toByteOffset: 8 * index, as: UInt64.self)
         }
       }
-      let program = SystemCallFilter.program(for: role)
       var (position, accumulator) = (0, UInt32(0))
       while position < program.count {
         let instruction = program[position]
@@ -94,6 +100,36 @@
       for flags in [O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, 0o20_200_000] {
         #expect(run(.opener, SYS_openat, [0, 0, UInt64(flags)]) == SystemCallFilter.missing)
       }
+    }
+
+    /// The address is behind a pointer; how long it is, is not.
+    @Test func anOpenerSendsToWhereItIsConnected() {
+      #expect(run(.opener, SYS_sendto, [3, 4096, 1, 0, 0, 0]) == SystemCallFilter.allow)
+      #expect(run(.opener, SYS_sendto, [3, 4096, 1, 0, 8192, 110]) == SystemCallFilter.missing)
+      #expect(run(.worker, SYS_sendto, [3, 4096, 1, 0, 8192, 110]) == SystemCallFilter.allow)
+      for role in [Role.opener, .worker] {
+        #expect(run(role, SYS_socketpair, [1, UInt64(Sockets.pairType)]) == SystemCallFilter.allow)
+        #expect(run(role, SYS_socketpair, [1, UInt64(Sockets.datagram)]) == SystemCallFilter.missing)
+      }
+    }
+
+    @Test(arguments: [-1, 3] as [CInt], [false, true]) func aConnectedOpenerConnectsToNothing(
+      _ log: CInt, _ opensUnix: Bool
+    ) {
+      let program = SystemCallFilter.programForConnected(log: log, opensUnix: opensUnix)
+      let (allow, missing) = (SystemCallFilter.allow, SystemCallFilter.missing)
+      for number in [SYS_connect, SYS_seccomp] { #expect(run(program, number, [5, 4096, 110]) == missing) }
+      #expect(run(program, SYS_sendmsg, [3, 4096]) == (log == 3 ? missing : allow))
+      #expect(run(program, SYS_sendmsg, [4, 4096]) == allow)
+      #expect(run(program, SYS_socket, [UInt64(AF_UNIX), 2]) == (opensUnix ? allow : missing))
+      #expect(run(program, SYS_socket, [UInt64(AF_INET), 2]) == allow)
+      for number in [SYS_read, SYS_openat2, SYS_bind] { #expect(run(program, number) == allow) }
+    }
+
+    @Test func anotherFilterHasNoFlags() {
+      #expect(run(.opener, SYS_seccomp, [1, 0, 4096]) == SystemCallFilter.allow)
+      #expect(run(.opener, SYS_seccomp, [1, 8, 4096]) == SystemCallFilter.missing)
+      for role in [Role.worker, .capture] { #expect(run(role, SYS_seccomp, [1, 0, 4096]) == SystemCallFilter.missing) }
     }
 
     @Test(arguments: Role.allCases) func controlsNoSignals(_ role: Role) {

@@ -2,7 +2,7 @@
 %% A call to a port process, from its caller's side: on the direct connection if it is free, else through the server of the port process.
 -module(procket_client).
 
--export([port/1, call/5, call_alone/3, ask/2, tell/2, request/3, response/2, timeout/0]).
+-export([port/1, call/5, open/3, call_alone/3, ask/2, tell/2, request/3, response/2, timeout/0]).
 
 -export_type([result/0]).
 
@@ -63,6 +63,21 @@ directly(#{direct := Direct}, {Function, Args, FDs}, Brings, Timeout) ->
     procket_direct:call(Direct, Function, Args, FDs, Brings, Timeout);
 directly(#{}, _Request, _Brings, _Timeout) ->
     busy.
+
+%% Calls a function of an opener, which brings one descriptor. One that is outdated opens nothing and ends: the next one is asked.
+-spec open(procket_command:command(), Function :: atom(), Args :: [term()]) -> result().
+open(Command, Function, Args) ->
+    Key = {opener, Command},
+    Before = procket_registry:find(Key),
+    case {call(Key, Function, Args, [], true), Before} of
+        {{{error, {_, <<"outdated">>}}, []}, {ok, #{server := Server}}} ->
+            case await_end(Server, deadline(timeout())) of
+                unsent -> call(Key, Function, Args, [], true);
+                {error, _} = Error -> Error
+            end;
+        {Result, _} ->
+            Result
+    end.
 
 %% Calls a function that brings a descriptor of a port process that serves nobody else.
 -spec call_alone(pid(), Function :: atom(), Args :: [term()]) -> result().

@@ -86,7 +86,7 @@ run(Command, Function, Request, How) ->
 ask(Command, Function, Request, #{pipe := Path}) ->
     ask_alone(#{command => Command, pipe => Path}, Function, Request);
 ask(Command, Function, Request, #{}) ->
-    case procket_command:is_lasting(Command) andalso procket_client:call({opener, Command}, Function, [Request], [], true) of
+    case procket_command:is_lasting(Command) andalso procket_client:open(Command, Function, [Request]) of
         NotKept when NotKept =:= false; NotKept =:= {error, full} -> ask_alone(#{command => Command}, Function, Request);
         Result -> Result
     end.

@@ -205,8 +205,10 @@ terminate(_Reason, State, _Data) when State =/= ready ->
     %% A port process that is being started ends with the process that starts it.
     ok;
 terminate(Reason, ready, #data{port = Port, connection = Connection, options = Options, direct = Direct} = Data) ->
-    case Reason of
-        {shutdown, Why} -> procket_log:ended(procket_command:to_string(maps:get(command, Options)), Why);
+    case {Reason, Options} of
+        %% An opener that is outdated ends, and has said so.
+        {{shutdown, {exit_status, 0}}, #{key := {opener, _}}} -> ok;
+        {{shutdown, Why}, #{command := Command}} -> procket_log:ended(procket_command:to_string(Command), Why);
         _ -> ok
     end,
     case Options of

@@ -7,7 +7,8 @@
 all() ->
     [
         ports, groups, groups_under_sudo, families, interfaces, namespaces, devices, with_capabilities, captures, captures_on_an_interface, warnings_of_interfaces,
-        only_for_the_privileged, built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, changed_after_it_was_kept, removed_while_running, log_lines, log_is_full, nobody_logs,
+        only_for_the_privileged, built_in, missing, not_trusted, not_understood, unreadable, changed_while_running, changed_after_it_was_kept, removed_while_running,
+        replaced_while_running, log_lines, log_is_full, log_read_by_another, nobody_logs,
         reasons, reason_of_a_refusal_behind_another, reasons_are_for_those_who_ask, check_policy, explain, tools_have_no_rights, documented
     ].
 
@@ -324,6 +325,64 @@ changed_after_it_was_kept(_Config) ->
 changed(File) ->
     {ok, #file_info{ctime = Time}} = file:read_file_info(File, [{time, posix}]),
     Time.
+
+%% An opener can open the files that were there when it started: for others another one takes its place, and the caller has what it asked for.
+replaced_while_running(_Config) ->
+    [
+        procket_machine:with(fun(#{user := User, dir := Dir} = Machine) ->
+            Policy = string:replace(["allow USER udp 53-54\nallow USER device net/tun\nallow USER device tap*\n", Line], "DIR", Dir, all),
+            procket_machine:policy(Machine, string:replace(Policy, "USER", User, all)),
+            Opener = setuid(Machine),
+            Open = fun(Words) -> ["element(1, ", Words, ", ", Opener, "]))"] end,
+            Expression = [
+                "begin Os = fun() -> hd([Pid || #{role := opener, os_pid := Pid} <- procket:info()]) end, ",
+                "First = ", Open("procket:open(53, [{protocol, udp}"), ", Old = Os(), ",
+                "{ok, _} = file:read_file(\"/proc/self/status\"), io:format(\"now~n\"), _ = io:get_line(\"\"), ",
+                "Then = ", Open(string:replace(Request, "DIR", Dir, all)), ", {First, Then, Old =/= Os()} end"
+            ],
+            Port = procket_machine:start(Machine, user(Machine) ++ beam(Machine, Expression)),
+            _ = await(Port, "now"),
+            {os_pid, Beam} = erlang:port_info(Port, os_pid),
+            Inside = ["nsenter -t ", integer_to_list(Beam), " -m sh -ec '", string:replace(Change, "DIR", Dir, all), "'"],
+            ?assertMatch({0, _}, procket_test:sh(Inside)),
+            true = port_command(Port, "\n"),
+            _ = await(Port, "{ok,ok,true}")
+        end)
+     || {Line, Change, Request} <- [
+            {"", "mknod -m 600 /dev/tap7 c 1 3", "procket:dev(\"tap7\", [{namespace, \"\"}"},
+            {"", "mknod -m 600 /dev/tap0 c 1 3", "procket:dev(\"tap\", [{namespace, \"\"}"},
+            {"", "rm /dev/net/tun; mknod -m 600 /dev/net/tun c 10 200", "procket:dev(\"net/tun\", [{namespace, \"\"}"},
+            {"", "cp -p /etc/passwd /etc/passwd.new; mv /etc/passwd.new /etc/passwd", "procket:open(54, [{protocol, udp}"},
+            {"", "cp -rp /etc/procket /etc/procket.new; rm -r /etc/procket; mv /etc/procket.new /etc/procket", "procket:open(54, [{protocol, udp}"},
+            {"allow USER udp 55 in DIR/ns/*\n", "mkdir DIR/ns; touch DIR/ns/a; mount --bind /proc/self/ns/net DIR/ns/a",
+                "procket:open(55, [{protocol, udp}, {namespace, \"DIR/ns/a\"}"}
+        ]
+    ].
+
+%% One whose log is read by somebody else by now makes room for one that is connected to it.
+log_read_by_another(_Config) ->
+    with_policy("allow USER udp 53\n", fun(Machine, _Ask) ->
+        Opener = setuid(Machine),
+        Expression = [
+            "begin Open = fun(Port) -> element(1, procket:open(Port, [{protocol, udp}, ", Opener, "])) end, First = Open(54), ",
+            "{ok, _} = file:read_file(\"/proc/self/status\"), io:format(\"now~n\"), _ = io:get_line(\"\"), Then = Open(54), ",
+            "io:format(\"again~n\"), _ = io:get_line(\"\"), {First, Then, Open(53)} end"
+        ],
+        Port = procket_machine:start(Machine, user(Machine) ++ beam(Machine, Expression)),
+        _ = await(Port, "now"),
+        procket_machine:with_log(Machine, fun(Next) ->
+            true = port_command(Port, "\n"),
+            _ = await(Port, "again"),
+            ?assertMatch({match, _}, re:run(Next(), ": refused: .*\"udp 54\"$")),
+            ?assertEqual(none, Next())
+        end),
+        procket_machine:with_log(Machine, fun(Next) ->
+            true = port_command(Port, "\n"),
+            _ = await(Port, "{error,error,ok}"),
+            ?assertMatch({match, _}, re:run(Next(), ": allowed: .*\"udp 53\"$")),
+            ?assertEqual(none, Next())
+        end)
+    end).
 
 %% A BEAM that has opened udp 53, and a function that has the same opener open it again and waits for the result.
 opening_twice(Machine) ->

@@ -1,5 +1,5 @@
-%% The system calls that each role makes, as strace(1) sees them, against the filter that it takes on: a filter has what is made, and
-%% nothing else. The suites in suites/0 run once more for it, in a node whose port programs are traced.
+%% The system calls that each role makes, as strace(1) sees them, against the filters that it takes on: a filter has what is made, and
+%% nothing else; and what only the start of an opener needs is refused by the second one. The suites in suites/0 run once more for it, in a node whose port programs are traced.
 -module(trace_SUITE).
 -include_lib("stdlib/include/assert.hrl").
 -compile([export_all, nowarn_export_all]).
@@ -72,11 +72,23 @@ finds_what_is_missing_and_what_is_unused(_Config) ->
     ?assertEqual({[], []}, compare(Program, tl(Made), [0])),
     ?assertEqual({["write"], []}, compare(Program, [{1, "write", [1]} | Made], [])),
     ?assertEqual({["ioctl(3,9)", "openat(0,0,1)"], []}, compare(Program, Made ++ [{16, "ioctl", [3, 9]}, {257, "openat", [0, 0, 1]}], [])),
+    %% A second one: no write, no read of 4.
+    Second = [
+        {16#20, 0, 0, 0},
+        {16#15, 0, 1, 1}, {6, 0, 0, 16#50026},
+        {16#15, 0, 4, 0}, {16#20, 0, 0, 16}, {16#15, 0, 1, 4}, {6, 0, 0, 16#50026}, {6, 0, 0, 16#7fff0000},
+        {6, 0, 0, 16#7fff0000}
+    ],
+    ?assertEqual({[], [257]}, compare_later(Program, [{Second, lists:droplast(Made)}], [])),
+    ?assertEqual({["read(4)", "write"], []}, compare_later(Program, [{Second, [{0, "read", [4, 0]}, {1, "write", [1]} | Made]}], [])),
+    ?assertEqual({[], [{16, 8}]}, compare_later([{16#20, 0, 0, 0}, {16#15, 0, 1, 1}, {6, 0, 0, 16#7fff0000} | tl(Program)], [{Second, lists:delete({16, "ioctl", [3, 8, 0]}, Made)}], [])),
     ?assertEqual(
-        {[{16#15, 0, 1, 16#3b}, {6, 0, 0, 16#80000000}], [{0, "read", [3, 16#7f, 1]}]},
+        [{[{16#15, 0, 1, 16#3b}, {6, 0, 0, 16#80000000}], [{0, "read", [3, 16#7f, 1]}, {317, "seccomp", [1, 0]}]}, {[{6, 0, 0, 1}], [{0, "read", [4]}]}],
         parse(<<"9  [  9] mmap(0, 0x1, 0x3) = 0x7f\n9  [317] seccomp(0x1, 0, {len=2, filter=[BPF_JUMP(0x5|0|0x10, 0x3b, 0, 0x1), BPF_STMT(0x6|0, 0x80000000)]}) = 0\n"
-            "9  [  0] read(0x3, 0x7f, 0x1) = 0x1\n9  [231] +++ exited with 0 +++\n">>)
-    ).
+            "9  [  0] read(0x3, 0x7f, 0x1) = 0x1\n9  [317] seccomp(0x1, 0, {len=1, filter=[BPF_STMT(0x6|0, 0x1)]}) = 0\n9  [  0] read(0x4) = 0\n9  [231] +++ exited with 0 +++\n">>)
+    ),
+    ?assertEqual([], parse(<<"9  [  9] mmap(0, 0x1, 0x3) = 0x7f\n">>)),
+    ?assertEqual([], parse(<<>>)).
 
 filters(Config) ->
     Dir = filename:join(proplists:get_value(priv_dir, Config), "traces"),
@@ -90,13 +102,14 @@ filters(Config) ->
 
 %% How many traces there are, what is missing in the filter and what is unused.
 role(Role, Files) ->
-    Parsed = [Result || File <- Files, Result <- [parse(element(2, file:read_file(File)))], Result =/= none],
-    case lists:usort([Program || {Program, _} <- Parsed]) of
+    Parsed = [Phases || File <- Files, [_ | _] = Phases <- [parse(element(2, file:read_file(File)))]],
+    case lists:usort([Program || [{Program, _} | _] <- Parsed]) of
         [Program] ->
-            Made = lists:usort(lists:append([Calls || {_, Calls} <- Parsed])),
-            Excepted = [excepted(Call) || {Roles, Call, _} <- exceptions(), lists:member(Role, Roles)],
-            {Missing, Unused} = compare(Program, Made, lists:append(Excepted)),
-            {length(Parsed), Missing, Unused};
+            Made = lists:usort(lists:append([Calls || Phases <- Parsed, {_, Calls} <- Phases])),
+            Excepted = lists:append([excepted(Call) || {Roles, Call, _} <- exceptions(), lists:member(Role, Roles)]),
+            {Missing, Unused} = compare(Program, Made, Excepted),
+            {Later, Idle} = compare_later(Program, [Phase || [_, Phase] <- Parsed], Excepted),
+            {length(Parsed), Missing ++ Later, Unused ++ Idle};
         Programs ->
             {length(Parsed), Programs, none}
     end.
@@ -181,6 +194,15 @@ compare(Program, Made, Excepted) ->
     ]),
     {lists:usort(Missing), Unused -- Excepted}.
 
+%% The same of what is made under a second filter, which may differ: a call that is let through and was made before it alone is unused.
+compare_later(_Program, [], _Excepted) ->
+    {[], []};
+compare_later(Program, Phases, Excepted) ->
+    Missing = [written(Second, Call) || {Second, Calls} <- Phases, {Number, _, Args} = Call <- Calls, not allows(Second, Number, Args)],
+    {_, Unused} = compare(Program, lists:append([Calls || {_, Calls} <- Phases]), Excepted),
+    LetThrough = fun(Number) -> lists:any(fun({Second, _}) -> look(Second, Number) =/= refused end, Phases) end,
+    {lists:usort(Missing), [Call || Call <- Unused, LetThrough(case Call of {Number, _} -> Number; Number -> Number end)]}.
+
 written(Program, {Number, Name, Args}) ->
     case look(Program, Number) of
         refused -> Name;
@@ -192,6 +214,7 @@ allows(Program, Number, Args) ->
         allowed -> true;
         refused -> false;
         {oneof, Argument, Values} -> lists:member(lists:nth(Argument + 1, Args) band 16#ffffffff, Values);
+        {noneof, Argument, Values} -> not lists:member(lists:nth(Argument + 1, Args) band 16#ffffffff, Values);
         {without, Argument, Bits} -> lists:nth(Argument + 1, Args) band Bits =:= 0
     end.
 
@@ -212,18 +235,27 @@ jump(true, True, _) -> True;
 jump(false, _, False) -> False.
 
 argument([{16#45, _, _, Bits} | _], Argument) -> {without, Argument, Bits};
-argument(Program, Argument) -> {oneof, Argument, [K || {16#15, _, _, K} <- lists:takewhile(fun({Code, _, _, _}) -> Code =:= 16#15 end, Program)]}.
+argument(Program, Argument) ->
+    {Jumps, [{6, _, _, Then} | _]} = lists:splitwith(fun({Code, _, _, _}) -> Code =:= 16#15 end, Program),
+    {case Then of 16#7fff0000 -> oneof; _ -> noneof end, Argument, [K || {_, _, _, K} <- Jumps]}.
 
-%% The filter of a trace, and each different call that was made under it. `none' where it ended before.
+%% Each filter of a trace, and each different call that was made under it and before the next one. `[]' where it ended before.
 parse(Trace) ->
-    case re:split(Trace, "seccomp\\(0x1, 0, (?={len)", [{parts, 2}]) of
-        [_, Behind] ->
-            [Line | Lines] = binary:split(Behind, <<"\n">>, [global]),
+    Phases = lists:foldl(fun parse/2, [], binary:split(Trace, <<"\n">>, [global])),
+    lists:reverse([{Program, lists:usort(Calls)} || {Program, Calls} <- Phases]).
+
+parse(Line, Phases) ->
+    Before =
+        case Phases of
+            [{Program, Calls} | Earlier] -> [{Program, made(Line) ++ Calls} | Earlier];
+            [] -> []
+        end,
+    case re:run(Line, "seccomp\\(0x1, 0, {len") of
+        nomatch ->
+            Before;
+        {match, _} ->
             {match, Instructions} = re:run(Line, "BPF_(STMT|JUMP)\\(([^)]*)\\)", [global, {capture, all_but_first, list}]),
-            {[instruction(Words) || [_, Words] <- Instructions], lists:usort(lists:append([made(L) || L <- Lines]))};
-        %% Of an empty trace OTP 29 makes no part at all.
-        _ ->
-            none
+            [{[instruction(Words) || [_, Words] <- Instructions], []} | Before]
     end.
 
 instruction(Words) ->
@@ -237,11 +269,14 @@ code(Words) ->
 
 made(Line) ->
     case re:run(Line, "\\[ *(\\d+)\\] (\\w+)\\(([^)]*)", [{capture, all_but_first, list}]) of
-        {match, [Number, Name, Args]} -> [{list_to_integer(Number), Name, [number(Arg) || Arg <- string:lexemes(Args, ", ")]}];
+        {match, [Number, Name, Args]} -> [{list_to_integer(Number), Name, [number(Arg) || Arg <- lists:takewhile(fun is_written_number/1, string:lexemes(Args, ", "))]}];
         nomatch -> []
     end.
 
 number("0x" ++ Digits) -> list_to_integer(lists:takewhile(fun is_hex/1, Digits), 16);
 number(Digits) -> list_to_integer(Digits).
+
+%% Not a structure.
+is_written_number([C | _]) -> C =/= ${.
 
 is_hex(C) -> C >= $0 andalso C =< $9 orelse C >= $a andalso C =< $f.

@@ -51,14 +51,22 @@ int procket_keep_capabilities(int keep);
 // Empties the ambient set, and the bounding set where that is allowed.
 int procket_bound_capabilities(void);
 
-// From here on files are opened for writing below this directory alone, none is made, removed or executed, and nothing is reached by a
-// TCP connection, an abstract Unix socket or a signal: landlock(7). 0 also where the kernel has no Landlock; what an older one cannot
-// bound is not bounded.
-int procket_write_only_below(const char *directory);
-// Of Landlock; -1 where the kernel has none.
+// No new rights by execve(2): prctl(2).
+int procket_no_new_privileges(void);
+
+// A set of rules for landlock(7), a descriptor: under it no file is opened for writing, made, removed or executed, nor, where `reading`,
+// opened for reading, but below what is allowed. No TCP connection is made, and no abstract Unix socket or signal reaches others. What an
+// older version cannot bound is not bounded; -1 where the kernel has none.
+int procket_landlock_ruleset(int reading);
+enum { procket_landlock_write = 1 << 1, procket_landlock_read = 1 << 2, procket_landlock_list = 1 << 3 };
+// Files below a directory, or one file; `fd` may be one that only names it.
+int procket_landlock_allow(int ruleset, int fd, int rights);
+// From here on, for good.
+int procket_landlock_restrict(int ruleset);
+// -1 where the kernel has none.
 int procket_landlock_version(void);
 
-// No new rights by execve(2), and only the system calls that the filter lets through: seccomp(2).
+// Only the system calls that the filter lets through: seccomp(2).
 int procket_filter_system_calls(const struct sock_filter *filter, unsigned short length);
 #endif
 

@@ -25,6 +25,7 @@ extension Commands {
       try valueOrErrno { procket_peer_user(number, &user, &process) }
       guard user == caller else { throw Errno(rawValue: EACCES) }
       try Files.writeAll(number, secret)
+      if context.role == .opener { try context.privileges.refuseConnections() }
       context.peer = process
       context.attached.open(socket)
       context.spin.set(limit: spin)

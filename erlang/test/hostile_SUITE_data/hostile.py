@@ -333,6 +333,7 @@ def inherited_descriptors():
         resource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000))
     resource.setrlimit(resource.RLIMIT_NOFILE, (2000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     look = []
+    log = log_of_root()
 
     def attack():
         opened = [os.open("/etc/passwd", os.O_RDONLY) for _ in range(1000)]
@@ -365,6 +366,7 @@ def inherited_descriptors():
     os.write(write2, b"go\n")
     _, status = os.waitpid(child, 0)
     check(status == 0, status)
+    log.close()
     check(look[:3] == [0, 1, 2] and len(look) == 5 and all(link.startswith("socket:") for link in links[3:]), look, links)
 
 
@@ -535,6 +537,13 @@ def listen_as_root(path, mode):
     os.chmod(path, mode)
     listener.listen(64)
     return listener
+
+
+def log_of_root():
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind("/dev/log")
+    os.chmod("/dev/log", 0o666)
+    return log
 
 
 def socket_of_another():
@@ -1046,9 +1055,7 @@ def little_room():
 
 def no_descriptor_for_the_log():
     """However few descriptors it may have: what it refuses is in the log."""
-    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    log.bind("/dev/log")
-    os.chmod("/dev/log", 0o666)
+    log = log_of_root()
     log.setblocking(False)
 
     def attack():
@@ -1106,10 +1113,12 @@ def policy_saved():
                     file.write(text[:20])
                     file.write(text[20:])
             if turn % 10 == 0:
-                shutil.rmtree("/etc/procket")
-                os.mkdir("/etc/procket")
-                with open(path, "xb") as file:
+                # Another directory in its place, at no moment none: RENAME_EXCHANGE.
+                os.mkdir("/etc/procket.new")
+                with open("/etc/procket.new/policy.conf", "xb") as file:
                     file.write(text)
+                check(ctypes.CDLL(None).renameat2(-100, b"/etc/procket.new", -100, b"/etc/procket", 2) == 0)
+                shutil.rmtree("/etc/procket.new")
             time.sleep(0.0003)
         os._exit(0)
 
@@ -1119,11 +1128,23 @@ def policy_saved():
         os.write(start, b"x")
         opened = set()
         forbidden = [("open", socket_request(port=54)), ("open", socket_request(17, 3, 8, 0)), ("dev", device(b"private"))]
+
+        def ask(*what):
+            """An opener ends when it can no longer open what the policy allows, as in another directory; another one is asked then."""
+            nonlocal opener
+            while True:
+                with contextlib.suppress(BrokenPipeError):
+                    answer = opener.ask(*what)
+                    if answer is not None:
+                        return answer
+                check(opener.end() == 0)
+                opener = Opener()
+                opener.attach()
         for turn in range(30000):
-            opened.add(opener.ask("open", socket_request()))
+            opened.add(ask("open", socket_request()))
             for number in opener.descriptors():
                 os.close(number)
-            answer = opener.ask(*forbidden[turn % 3])
+            answer = ask(*forbidden[turn % 3])
             check(answer == error("eacces"), forbidden[turn % 3], answer)
         # Both: where the policy was there, and where it was not.
         check(opened == {OK, error("eacces")}, opened)
@@ -1563,6 +1584,237 @@ def on_interface_holds():
     finally:
         os.write(write, b"x")
         os.waitpid(sender, 0)
+
+
+class Faulty(Opener):
+    """An opener whose code belongs to an attacker: a debugger in the place of a fault has it make system calls. Its caller is USER."""
+    NUMBERS = {"sendto": 44, "sendmsg": 46, "connect": 42, "socket": 41, "socketpair": 53, "capset": 126, "openat": 257, "close": 3,
+               "seccomp": 317, "openat2": 437, "bind": 49}
+    # The numbers of ptrace(2), and those of registers in struct user_regs_struct.
+    ATTACH, DETACH, STEP, GET, SET = 16, 17, 9, 12, 13
+    ARGUMENTS, RAX, ORIG_RAX, RIP, RSP = [14, 13, 12, 7, 9, 8], 10, 15, 16, 19
+
+    def __init__(self, before=become_user):
+        self.as_caller = before
+        os.seteuid(WHO.pw_uid)
+        super().__init__()
+        self.attach()
+
+    def start(self):
+        os.seteuid(0)
+        return super().start(preexec_fn=self.as_caller)
+
+    def seize(self):
+        """From now on it does nothing but what call() has it do."""
+        self.trace(self.ATTACH)
+        os.waitpid(self.process.pid, 0)
+        self.before = self.registers()
+        self.memory = os.open("/proc/%d/mem" % self.process.pid, os.O_RDWR)
+        # Below the red zone of the stack.
+        self.free = self.before[self.RSP] - 8192
+
+    def trace(self, what, data=None):
+        libc = ctypes.CDLL(None, use_errno=True)
+        result = libc.ptrace(ctypes.c_long(what), ctypes.c_long(self.process.pid), None, data)
+        check(result == 0, "ptrace", what, ctypes.get_errno())
+
+    def registers(self):
+        registers = (ctypes.c_ulonglong * 27)()
+        self.trace(self.GET, registers)
+        return list(registers)
+
+    def place(self, data):
+        """Where data is in its memory."""
+        address = self.free
+        os.pwrite(self.memory, data, address)
+        self.free += (len(data) + 15) // 16 * 16
+        return address
+
+    def call(self, name, *arguments):
+        """What the kernel says; bytes are a pointer to them."""
+        self.free = self.before[self.RSP] - 8192
+        registers = list(self.before)
+        # It was stopped in poll(2): the instruction before is the one that calls the kernel.
+        registers[self.RIP] -= 2
+        registers[self.RAX] = self.NUMBERS[name]
+        registers[self.ORIG_RAX] = (1 << 64) - 1
+        for position, argument in zip(self.ARGUMENTS, arguments):
+            if isinstance(argument, list):
+                argument = b"".join(struct.pack("Q", self.place(x) if isinstance(x, bytes) else x) for x in argument)
+            if isinstance(argument, bytes):
+                argument = self.place(argument)
+            registers[position] = argument % (1 << 64)
+        self.trace(self.SET, (ctypes.c_ulonglong * 27)(*registers))
+        self.trace(self.STEP)
+        _, status = os.waitpid(self.process.pid, 0)
+        check(os.WIFSTOPPED(status), name, status)
+        return ctypes.c_longlong(self.registers()[self.RAX]).value
+
+    def release(self):
+        os.close(self.memory)
+        self.trace(self.SET, (ctypes.c_ulonglong * 27)(*self.before))
+        self.trace(self.DETACH)
+
+    def raise_all(self):
+        """Has all rights that it kept take effect; their set."""
+        kept = int(self.status("CapPrm"), 16)
+        sets = struct.pack("IIIIII", kept & 0xffffffff, kept & 0xffffffff, 0, kept >> 32, kept >> 32, 0)
+        check(self.call("capset", struct.pack("Ii", 0x20080522, 0), sets) == 0, "capset")
+        check(int(self.status("CapEff"), 16) == kept)
+        return kept
+
+    def open(self, path, flags):
+        """With the call that serves devices."""
+        return self.call("openat2", -100, path.encode() + b"\0", struct.pack("QQQ", flags, 0, 0), 24)
+
+
+def unix(path):
+    return struct.pack("H", 1) + path.encode() + (b"" if path[:1] == "\0" else b"\0")
+
+
+def write_policy(text):
+    shutil.rmtree("/etc/procket", ignore_errors=True)
+    if text is not None:
+        os.mkdir("/etc/procket", 0o755)
+        with open("/etc/procket/policy.conf", "x") as file:
+            file.write(text)
+
+
+# A setuid opener keeps CAP_DAC_OVERRIDE under each of these; the first is the built-in one.
+FAULTY = [None, "allow %s device net/tun\n" % USER, "allow %s any on * in *\n" % USER]
+DAC_OVERRIDE = 1 << 1
+
+
+def without_landlock():
+    """The caller, and for what it executes a kernel without landlock_create_ruleset(2)."""
+    instructions = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x50000 | errno.ENOSYS), (0x06, 0, 0, 0x7fff0000)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *words) for words in instructions))
+    structure = struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(program))
+    # PR_SET_SECCOMP; root need not set no_new_privs, which would take the mode of the file away.
+    check(ctypes.CDLL(None).prctl(22, 2, structure) == 0, "seccomp")
+    become_user()
+
+
+@contextlib.contextmanager
+def faulty(policy, before=become_user):
+    """An opener under a policy, its code an attacker's and its rights raised."""
+    write_policy(policy)
+    opener = Faulty(before)
+    try:
+        opener.seize()
+        check(opener.raise_all() & DAC_OVERRIDE, policy, "has no right that counts")
+        yield opener
+        opener.release()
+        check(opener.end() == 0)
+    finally:
+        opener.process.kill()
+
+
+def fault_connects():
+    """It connects to no socket of root's: a container engine's would run what it likes."""
+    os.mkdir(DIRECTORY + "/roots", 0o700)
+    names = [DIRECTORY + "/roots/s", "\0procket of root"]
+    listeners = [listen_as_root(DIRECTORY + "/roots/s", 0o600), socket.socket(socket.AF_UNIX)]
+    listeners[1].bind(names[1])
+    listeners[1].listen(64)
+    log = log_of_root()
+    for policy in FAULTY:
+        with faulty(policy) as opener:
+            for name in names:
+                address = unix(name)
+                own = opener.call("socket", 1, 1, 0)
+                # Whatever it has open; the descriptors of stdio are pipes.
+                for number in {own if own >= 0 else 3, 3, 4, 5}:
+                    check(opener.call("connect", number, address, len(address)) < 0, policy, name, number)
+            # Nor does it take a filter of its own.
+            check(opener.call("seccomp", 1, 0, struct.pack("Q", 0) * 2) < 0, policy)
+        check(not select.select(listeners, [], [], 0)[0], policy, "connected to what only root can reach")
+    log.close()
+
+
+def kernel_without_landlock():
+    """Without Landlock an opener does the same, whatever is newer than it; and connects to nothing."""
+    os.mkdir(DIRECTORY + "/roots", 0o700)
+    listener = listen_as_root(DIRECTORY + "/roots/s", 0o600)
+    write_policy(FAULTY[1] + "allow %s udp 53\nallow %s device race/*\n" % (USER, USER))
+    opener = Faulty(without_landlock)
+    os.mkdir("/dev/race")
+    os.mknod("/dev/race/new", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    os.rename("/etc/procket", "/etc/procket.old")
+    shutil.copytree("/etc/procket.old", "/etc/procket")
+    for name in [b"net/tun", b"race/new"]:
+        check(opener.ask("dev", device(name)) == OK, name)
+    for number in opener.descriptors():
+        os.close(number)
+    opens_what_is_allowed(opener)
+    check(opener.end() == 0)
+    with faulty(FAULTY[1], without_landlock) as opener:
+        check(opener.open("/etc/shadow", os.O_RDONLY) >= 0, "there is Landlock")
+        address = unix(DIRECTORY + "/roots/s")
+        check(opener.call("connect", opener.call("socket", 1, 1, 0), address, len(address)) == -errno.ENOSYS)
+    check(not select.select([listener], [], [], 0)[0], "connected to what only root can reach")
+
+
+def fault_sends():
+    """Nor does it send a datagram to one, unless the policy has it open Unix sockets."""
+    os.mkdir(DIRECTORY + "/roots", 0o700)
+    path = DIRECTORY + "/roots/d"
+    names = [path, "\0procket of root"]
+    receivers = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in names]
+    for receiver, name in zip(receivers, names):
+        receiver.bind(name)
+    os.chmod(path, 0o600)
+    log = log_of_root()
+    for policy in FAULTY[:2]:
+        with faulty(policy) as opener:
+            numbers = {3, 4, 5} | {opener.call("socket", 1, kind, 0) for kind in (2, 3)}
+            pair = opener.place(bytes(8))
+            if opener.call("socketpair", 1, 2, 0, pair) == 0:
+                numbers |= set(struct.unpack("ii", os.pread(opener.memory, 8, pair)))
+            for name in names:
+                address = unix(name)
+                for number in {number for number in numbers if number >= 0}:
+                    opener.call("sendto", number, b"fault", 5, 0x4040, address, len(address))
+                    vector = struct.pack("QQ", opener.place(b"fault" + bytes(11)), 5)
+                    kept = opener.place(address), opener.place(vector)
+                    header = struct.pack("QIIQQQQQ", kept[0], len(address), 0, kept[1], 1, 0, 0, 0)
+                    opener.before[opener.RSP] -= 4096
+                    opener.call("sendmsg", number, header, 0x4040)
+                    opener.before[opener.RSP] += 4096
+        check(not select.select(receivers, [], [], 0)[0], policy, "sent to what only root can reach")
+    log.close()
+
+
+def fault_opens():
+    """It opens no disk, no memory, and no device but those that the policy has it open; nor another file in /etc than it reads."""
+    os.mknod("/dev/disk", stat.S_IFBLK | 0o600, os.makedev(7, 0))
+    os.mknod("/dev/tap-disk", stat.S_IFBLK | 0o600, os.makedev(7, 0))
+    os.mkdir("/dev/net/kept", 0o700)
+    os.mknod("/dev/net/kept/private", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    secret = DIRECTORY + "/secret"
+    with open(secret, "x") as file:
+        file.write("of root")
+    os.chmod(secret, 0o600)
+    for policy in FAULTY:
+        with faulty(policy) as opener:
+            check(opener.open("/dev/net/tun", os.O_RDWR) >= 0, policy)
+            devices = ["/dev/disk", "/dev/tap-disk", "/dev/net/kept/private", "/dev/private"]
+            if policy == FAULTY[2]:
+                for path in devices[2:]:
+                    check(opener.open(path, os.O_RDWR) >= 0, policy, path)
+                del devices[2:]
+            # A line about namespaces everywhere has it read what may be one.
+            secrets = [secret] if policy == FAULTY[1] else []
+            for path in devices + secrets + ["/etc/shadow", "/dev", "/", DIRECTORY]:
+                for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+                    expected = (-errno.EACCES, -errno.EISDIR) if os.path.isdir(path) and flags else (-errno.EACCES,)
+                    check(opener.open(path, flags) in expected, policy, path, flags)
+            check(opener.call("openat", -100, b"/etc/shadow\0", os.O_RDONLY) == -errno.EACCES, policy)
+            check(opener.open("/etc/passwd", os.O_RDONLY) >= 0, policy)
+            check(opener.open("/etc/passwd", os.O_WRONLY) < 0, policy)
+            check(opener.open("/etc/group", os.O_RDONLY) >= 0, policy)
+            if policy is not None:
+                check(opener.open("/etc/procket/policy.conf", os.O_RDONLY) >= 0, policy)
 
 
 def run(scenarios):

@@ -124,12 +124,6 @@ def kernel_keeps_a_right():
             check(opener.process.wait(20) == status)
 
 
-def kernel_without_landlock():
-    need_tracing()
-    for reason in ["ENOSYS", "EOPNOTSUPP"]:
-        Traced("landlock_create_ruleset:error=" + reason).serves(reason)
-
-
 def kernel_without_close_range():
     need_tracing()
     low = os.open("/etc/passwd", os.O_RDONLY)
