@@ -39,8 +39,6 @@
     connection :: procket_connection:connection() | undefined,
     direct :: procket_direct:direct() | opening | undefined,
     waiting = procket_queue:new() :: procket_queue:queue(),
-    %% Whether a message of its own is on the way at which what waits is sent.
-    gathering = false :: boolean(),
     %% What has no answer yet.
     sent = #{} :: #{Id :: reference() => [procket_queue:waiting()] | direct | reasons},
     %% How many answers have come, and whether a time-out looks that there are more.
@@ -149,9 +147,8 @@ ready({call, From}, await, Data) ->
     {keep_state_and_data, [{reply, From, {ok, handle(Data)}}]};
 ready({call, From}, _Request, _Data) ->
     {keep_state_and_data, [{reply, From, {error, einval}}]};
-%% Requests that are in the mailbox already are sent with it.
 ready(cast, {request, Waiting, Brings}, Data) ->
-    {keep_state, gather(queue(Waiting, Brings, Data))};
+    watch(send_waiting(queue_submitted(queue(Waiting, Brings, Data))));
 ready(cast, {taken, Id}, #data{in_flight = InFlight} = Data) ->
     {keep_state, Data#data{in_flight = procket_in_flight:remove(Id, InFlight)}};
 ready(cast, {abandon, Id}, #data{in_flight = InFlight} = Data) ->
@@ -164,8 +161,6 @@ ready(cast, {lost, Holder}, #data{direct = #{} = Direct} = Data) ->
         false ->
             keep_state_and_data
     end;
-ready(info, send, Data) ->
-    watch(send_waiting(Data#data{gathering = false}));
 ready(info, {'$socket', _, _, _} = Message, #data{connection = Connection} = Data) ->
     case procket_connection:handle(Message, Connection) of
         {ok, Frames, Next} -> answers(Frames, Data#data{connection = Next});
@@ -291,11 +286,12 @@ queue(#{id := Id, request := {Function, _, _}, caller := Caller} = Waiting, Brin
         in_flight = case Brings of true -> procket_in_flight:add(Id, Caller, InFlight); false -> InFlight end
     }.
 
-gather(#data{gathering = true} = Data) ->
-    Data;
-gather(Data) ->
-    self() ! send,
-    Data#data{gathering = true}.
+%% What is in the mailbox already goes with the same batch; an event for each would cost as much as the call does otherwise.
+queue_submitted(Data) ->
+    receive
+        {'$gen_cast', {request, Waiting, Brings}} -> queue_submitted(queue(Waiting, Brings, Data))
+    after 0 -> Data
+    end.
 
 %% What has no caller.
 send_own(Function, As, #data{connection = Connection, sent = Sent} = Data) ->

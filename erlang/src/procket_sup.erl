@@ -1,7 +1,6 @@
 %% @private
-%% The supervisors of the application.
+%% The supervisors of the application:
 %%
-%% ```
 %% procket_sup (one_for_one)
 %%   procket_ports_sup (rest_for_one): without the registry nobody finds a port process, so they end with it
 %%     procket_registry: which port process serves what
@@ -9,7 +8,6 @@
 %%   procket_memory: which process owns which memory of the worker
 %%   procket_select: which process waits for which descriptor
 %%   gen_raw_sup (simple_one_for_one): a gen_raw_server for each open socket of gen_raw
-%% '''
 %%
 %% Port processes and sockets are started when they are needed, so none is restarted. Each table belongs to the supervisor of the servers
 %% that write it: it outlives them.

@@ -188,7 +188,7 @@ memory_of_the_compiler(_Config) ->
         end,
         [
             begin
-                ?assertEqual(Compiled, element(1, procket_filter:compile(Expression, 1, 262_144)), string:slice(Expression, 0, 30)),
+                ?assertEqual(Compiled, element(1, gen_raw_filter:compile(Expression, 1, 262_144)), string:slice(Expression, 0, 30)),
                 Peak()
             end
          || {Compiled, Expression} <- [

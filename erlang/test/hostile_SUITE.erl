@@ -22,12 +22,6 @@ init_per_suite(Config) ->
         _ -> procket_test:need("python3", Config)
     end.
 
-init_per_testcase(Case, Config) ->
-    case atom_to_list(Case) of
-        "kernel_" ++ _ -> procket_test:need("strace", Config);
-        _ -> Config
-    end.
-
 end_per_suite(_Config) ->
     ok.
 
@@ -37,8 +31,11 @@ init_per_testcase(Case, Config) when Case =:= fault_connects; Case =:= fault_sen
         "x86_64" ++ _ -> landlock(Case, Config);
         Other -> {skip, "the debugger of hostile.py does not know " ++ Other}
     end;
-init_per_testcase(_, Config) ->
-    Config.
+init_per_testcase(Case, Config) ->
+    case atom_to_list(Case) of
+        "kernel_" ++ _ -> procket_test:need("strace", Config);
+        _ -> Config
+    end.
 
 end_per_testcase(_, _Config) ->
     ok.

@@ -267,7 +267,7 @@ removed_while_running(_Config) ->
         {Port, Next} = opening_twice(Machine),
         _ = procket_test:sh_ok(["rm -r ", Dir, "/etc/procket"]),
         Next("{error,eacces}"),
-        port_close(Port)
+        procket_test:close_port(Port)
     end).
 
 not_understood(_Config) ->
@@ -296,7 +296,7 @@ changed_while_running(_Config) ->
         {Port, Next} = opening_twice(Machine),
         ok = file:write_file(Dir ++ "/etc/procket/policy.conf", "deny * any\n"),
         Next("{error,eacces}"),
-        port_close(Port)
+        procket_test:close_port(Port)
     end).
 
 %% An opener keeps a policy whose files have not changed for some seconds. A change of the same length is seen all the same, and one of the
@@ -310,7 +310,7 @@ changed_after_it_was_kept(_Config) ->
             {Port, Next} = opening_twice(Machine),
             ok = Change(Etc, User),
             Next("{error,eacces}"),
-            port_close(Port)
+            procket_test:close_port(Port)
         end)
      || Change <- [
             fun(Etc, User) -> file:write_file(Etc ++ "procket/policy.conf", ["deny  ", User, " udp 53\n"]) end,
@@ -444,7 +444,7 @@ log_is_full(_Config) ->
             [?assertMatch({match, _}, re:run(Next(), ": refused: ")) || _ <- lists:seq(1, Logged)],
             true = port_command(Port, "\n"),
             _ = await(Port, "{error,eacces}"),
-            port_close(Port),
+            procket_test:close_port(Port),
             Lost = Next(),
             ?assertMatch({match, _}, re:run(Lost, "^<85>procket\\[\\d+\\]: 2 lines before this one could not be logged$"), Lost),
             ?assertMatch({match, _}, re:run(Next(), ": refused: .*\"tcp 80\"$")),

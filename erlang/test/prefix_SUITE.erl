@@ -114,7 +114,7 @@ is_reduced(Machine, Environment, Prefix) ->
         [Opener] = openers(Started),
         privilege_SUITE:is_reduced(Machine, Opener, privilege_SUITE:all_opening())
     after
-        port_close(Port)
+        procket_test:close_port(Port)
     end.
 
 openers(Started) ->

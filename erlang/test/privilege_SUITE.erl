@@ -319,7 +319,7 @@ compiler_with_ambient_capabilities(_Config) ->
                     Sets = fun() -> [capabilities(Set, status(Pid)) || Set <- ["CapPrm", "CapEff", "CapInh", "CapAmb"]] end,
                     procket_test:wait_until(fun() -> maps:get("Name", status(Pid)) =:= ["procket-filter"] andalso Sets() =:= [0, 0, 0, 0] end)
                 after
-                    port_close(Port)
+                    procket_test:close_port(Port)
                 end
         end
     end).
@@ -513,7 +513,7 @@ with_opener(#{user := User} = Machine, Before, Program, Fun) ->
         procket_test:wait_until(fun() -> maps:get("Seccomp", status(Pid)) =:= ["2"] end),
         Fun(Pid)
     after
-        port_close(Port)
+        procket_test:close_port(Port)
     end.
 
 %% CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN

@@ -82,7 +82,7 @@ inspect(#{user := _} = Machine, {Expression, Fun}) ->
         Output = await(Port, <<"ready">>),
         Fun(Output, port_programs(integer_to_list(Beam)))
     after
-        port_close(Port)
+        procket_test:close_port(Port)
     end.
 
 %% What a program prints, up to and with some text.

@@ -6,7 +6,7 @@
 -export([counts_settle/1, descriptors_settle/1, server/1, run_node/2, run_node/3, quiet/1, reports/1]).
 -export([log/2]).
 -export([with_stopped/2]).
--export([direct/0, with_direct_held/1, with_direct_held/2, directs_open/0, settled/1, calls_sent/2, stays/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
+-export([close_port/1, direct/0, with_direct_held/1, with_direct_held/2, directs_open/0, settled/1, calls_sent/2, stays/1, wait_until/1, free_port/1, sockaddr/2, sockaddr/3, copy_application/1, copy_sources/1, copy_executables/1, project_root/0]).
 
 %% For init_per_suite and init_per_testcase: the configuration, or why it is skipped.
 need_root(Config) ->
@@ -276,6 +276,14 @@ wait_until(Fun, Tries) ->
         _ ->
             timer:sleep(10),
             wait_until(Fun, Tries - 1)
+    end.
+
+%% Closes the port of a program, which may have ended by itself.
+close_port(Port) ->
+    try port_close(Port) of
+        true -> ok
+    catch
+        error:badarg -> ok
     end.
 
 %% A port that nothing is bound to.

@@ -25,7 +25,10 @@ extension Commands {
       try valueOrErrno { procket_peer_user(number, &user, &process) }
       guard user == caller else { throw Errno(rawValue: EACCES) }
       try Files.writeAll(number, secret)
-      if context.role == .opener { try context.privileges.refuseConnections() }
+      if context.role == .opener {
+        // What cannot give up its rights is not there.
+        do throws(Errno) { try context.privileges.refuseConnections() } catch { _exit(71) }
+      }
       context.peer = process
       context.attached.open(socket)
       context.spin.set(limit: spin)

@@ -150,7 +150,11 @@ class Connection:
                 control = []
 
     def take(self):
-        data, control, _, _ = self.socket.recvmsg(1 << 16, 4096)
+        try:
+            data, control, _, _ = self.socket.recvmsg(1 << 16, 4096)
+        except ConnectionResetError:
+            # It ended with a request unread.
+            return False
         for level, kind, content in control:
             check((level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS))
             self.came += array.array("i", content).tolist()
