@@ -19,7 +19,7 @@ import CSystem
     /// The first of the numbers under which registrations are made: above those of other descriptors here.
     private static let base: CInt = 512
     /// The most that is kept of waits, in bytes, and what is counted for one beside its event.
-    private static let most = 16 << 20
+    private static let most = 8 << 20
     private static let overhead = 256
 
     /// `EPOLLONESHOT`

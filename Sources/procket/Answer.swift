@@ -147,6 +147,13 @@ struct Answer: ~Copyable {
     term.withBytes { body($0) }
   }
 
+  /// Gives the answer away, after ``withFrame(_:)`` as such a frame.
+  mutating func takeFrame() -> TermWriter {
+    var taken = TermWriter()
+    swap(&taken, &term)
+    return taken
+  }
+
   private mutating func writeHeader(from start: Int) {
     let length = length
     for index in start..<Self.room {

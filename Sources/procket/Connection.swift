@@ -17,7 +17,7 @@ struct Connection: ~Copyable {
   private var socket = LateDescriptor()
   private var reader: FrameReader
   /// Answers that the socket has not taken completely, how much of them it has taken, and the descriptors that go with the next byte.
-  private var rest: [UInt8] = []
+  private var rest = TermWriter()
   private var taken = 0
   private var restDescriptors = Descriptors()
   /// The kernel refuses descriptors for the moment, and does not tell when it no longer does: ``ready()`` tries again.
@@ -32,7 +32,10 @@ struct Connection: ~Copyable {
   var number: CInt { socket.number }
 
   /// What to poll for.
-  var events: CInt { mustRetry ? 0 : CInt(rest.isEmpty ? POLLIN : POLLOUT) }
+  var events: CInt { mustRetry ? 0 : CInt(isWaiting ? POLLOUT : POLLIN) }
+
+  /// Whether the socket has not taken all of the answers.
+  private var isWaiting: Bool { taken < rest.count }
 
   /// Opens it with a connected socket. One that is open is closed.
   mutating func open(_ new: consuming Descriptor) {
@@ -53,7 +56,7 @@ struct Connection: ~Copyable {
   /// Reads or writes what it can. It is closed where the node has closed its end, and by an error.
   mutating func ready() {
     guard number >= 0 else { return }
-    if !rest.isEmpty { return flush() }
+    if isWaiting { return flush() }
     do throws(Errno) {
       if try reader.read(from: number) == false { close() }
     } catch {
@@ -63,7 +66,7 @@ struct Connection: ~Copyable {
 
   /// The next whole request, once the last one is answered. A frame that is too long closes the connection.
   mutating func next() -> FrameReader.Frame? {
-    guard rest.isEmpty else { return nil }
+    guard !isWaiting else { return nil }
     do throws(FrameBuffer.TooLong) {
       return try reader.next()
     } catch {
@@ -75,21 +78,33 @@ struct Connection: ~Copyable {
   /// Descriptors that go with the next answer: all others were taken.
   mutating func append(_ descriptors: consuming Descriptors) { restDescriptors.append(descriptors) }
 
-  /// Sends an answer, whose header has four bytes.
-  mutating func send(_ bytes: UnsafeRawBufferPointer) {
-    guard rest.isEmpty else { return rest.append(contentsOf: bytes) }
-    let sent = write(bytes)
-    if sent < bytes.count { rest = [UInt8](bytes[sent...]) }
+  /// Sends an answer. One that the socket does not take is not copied, however long it is.
+  mutating func send(_ answer: inout Answer) {
+    if isWaiting { return answer.withFrame { rest.raw($0) } }
+    var isTaken = true
+    answer.withFrame { frame in
+      taken = write(frame)
+      isTaken = taken == frame.count
+    }
+    if isTaken {
+      taken = 0
+    } else {
+      rest = answer.takeFrame()
+    }
   }
 
   private mutating func flush() {
-    let bytes = rest
-    taken += bytes.withUnsafeBytes { write(UnsafeRawBufferPointer(rebasing: $0[taken...])) }
-    if taken >= rest.count { forgetRest() }
+    var waiting = TermWriter()
+    swap(&waiting, &rest)
+    let sent = waiting.withBytes { write(UnsafeRawBufferPointer(rebasing: $0[taken...])) }
+    guard !hasEnded else { return }
+    taken += sent
+    swap(&waiting, &rest)
+    if !isWaiting { forgetRest() }
   }
 
   private mutating func forgetRest() {
-    rest = []
+    rest.rewind()
     taken = 0
   }
 

@@ -65,10 +65,10 @@ extension Context {
     case .stdin: try answer.withShortFrame { (bytes) throws(Errno) in try Files.writeAll(Self.output, bytes) }
     case .attached:
       attached.append(outgoing)
-      answer.withFrame { attached.send($0) }
+      attached.send(&answer)
     case .direct:
       direct.append(outgoing)
-      answer.withFrame { direct.send($0) }
+      direct.send(&answer)
     }
     if let next = nextDirect.take() { direct.open(next) }
   }
