@@ -39,13 +39,15 @@ new(Socket) ->
     _ = socket:setopt(Socket, {otp, rcvbuf}, ?RECEIVE_SIZE),
     read(#connection{socket = Socket}, []).
 
-%% Sends a frame. Descriptors go only with one that need not wait: {@link is_blocked/1}. An error but `closed': nothing was sent.
--spec send(iodata(), [procket:fd()], connection()) -> {ok, connection()} | {error, procket:posix() | closed}.
+%% Sends a frame. `blocked': nothing was sent, because descriptors cannot be kept: their numbers may mean others later. It can be sent
+%% again when the connection is no longer blocked, {@link is_blocked/1}. An error but `closed': nothing was sent.
+-spec send(iodata(), [procket:fd()], connection()) -> {ok | blocked, connection()} | {error, procket:posix() | closed}.
 send(Frame, FDs, #connection{socket = Socket, writing = Writing, unsent = Unsent} = Connection) ->
     case message(Frame, FDs) of
         {error, _} = Error -> Error;
         Message when Writing =:= undefined -> sent(socket:sendmsg(Socket, Message, [], nowait), Frame, FDs, Connection);
-        #{iov := Iov, ctrl := []} -> {ok, Connection#connection{unsent = queue:in(Iov, Unsent)}}
+        #{iov := Iov, ctrl := []} -> {ok, Connection#connection{unsent = queue:in(Iov, Unsent)}};
+        #{} -> {blocked, Connection}
     end.
 
 sent(ok, _Frame, _FDs, Connection) ->
@@ -54,12 +56,11 @@ sent({ok, Rest}, _Frame, _FDs, Connection) ->
     write(Connection, Rest);
 sent({select, {{select_info, _, Handle}, Rest}}, _Frame, _FDs, #connection{unsent = Unsent} = Connection) ->
     {ok, Connection#connection{unsent = queue:in_r(Rest, Unsent), writing = Handle}};
-%% Nothing was sent: descriptors would have to be sent later, when the numbers may mean others.
+%% Nothing was sent.
 sent({select, {select_info, _, Handle}}, Frame, [], #connection{unsent = Unsent} = Connection) ->
     {ok, Connection#connection{unsent = queue:in_r([<<(iolist_size(Frame)):32>>, Frame], Unsent), writing = Handle}};
-sent({select, Info}, _Frame, _FDs, #connection{socket = Socket}) ->
-    _ = socket:cancel(Socket, Info),
-    {error, eagain};
+sent({select, {select_info, _, Handle}}, _Frame, _FDs, Connection) ->
+    {blocked, Connection#connection{writing = Handle}};
 sent({error, {Reason, _Rest}}, _Frame, _FDs, _Connection) ->
     {error, Reason};
 sent({error, Reason}, _Frame, _FDs, _Connection) ->

@@ -322,6 +322,7 @@ how(#data{}) -> alone.
 send([#{id := Id, request := {Function, Args, FDs}} = Call], #data{sent = Sent} = Data) ->
     case transmit({Id, Function, Args}, FDs, Data) of
         {ok, Next} -> Next#data{sent = Sent#{Id => [Call]}};
+        {blocked, Next} -> put_back([Call], Next);
         {error, closed} ->
             Id ! {Id, unsent},
             Data#data{in_flight = procket_in_flight:remove(Id, Data#data.in_flight)};
@@ -333,13 +334,17 @@ send(Calls, #data{sent = Sent, waiting = Queue} = Data) ->
     {Args, FDs} = procket_queue:batch([Request || #{request := Request} <- Calls]),
     case transmit({Id, batch, [Args]}, FDs, Data) of
         {ok, Next} -> Next#data{sent = Sent#{Id => Calls}};
+        {blocked, Next} -> put_back(Calls, Next);
         %% One of the descriptors is bad. Alone they show which.
         {error, _} -> Data#data{waiting = procket_queue:retry(Calls, Queue)}
     end.
 
+put_back(Calls, #data{waiting = Queue} = Data) ->
+    Data#data{waiting = procket_queue:put_back(Calls, Queue)}.
+
 transmit(Request, FDs, #data{connection = Connection} = Data) ->
     case procket_connection:send(term_to_binary(Request), FDs, Connection) of
-        {ok, Next} -> {ok, Data#data{connection = Next}};
+        {Sent, Next} when Sent =:= ok; Sent =:= blocked -> {Sent, Data#data{connection = Next}};
         {error, Reason} when Reason =:= epipe; Reason =:= econnreset -> {error, closed};
         {error, _} = Error -> Error
     end.

@@ -2,7 +2,7 @@
 %% The calls that wait for their turn with a port process, first come, first served, and the batches in which they cross.
 -module(procket_queue).
 
--export([new/0, add/2, retry/2, next/2]).
+-export([new/0, add/2, put_back/2, retry/2, next/2]).
 -export([batch/1, split/2]).
 
 -export_type([queue/0, waiting/0, request/0]).
@@ -32,10 +32,15 @@ new() ->
 add(Waiting, Queue) ->
     queue:in(Waiting, Queue).
 
-%% Puts calls back to the front, to be sent one by one.
+%% Puts calls back to the front.
+-spec put_back([waiting()], queue()) -> queue().
+put_back(Calls, Queue) ->
+    lists:foldr(fun queue:in_r/2, Queue, Calls).
+
+%% The same, to be sent one by one.
 -spec retry([waiting()], queue()) -> queue().
 retry(Calls, Queue) ->
-    lists:foldr(fun(Waiting, Others) -> queue:in_r(Waiting#{alone => true}, Others) end, Queue, Calls).
+    put_back([Waiting#{alone => true} || Waiting <- Calls], Queue).
 
 %% What to send next, as one request. Calls whose caller has died or given up are dropped: their descriptors may be others by now.
 -spec next(alone | batch, queue()) -> {[waiting()], queue()}.

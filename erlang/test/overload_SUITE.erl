@@ -4,7 +4,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [callers_at_once, openers_at_once, descriptors_on_the_way, callers_die, late_call_is_not_made, many_descriptors_are_watched, one_does_not_starve_others].
+    [callers_at_once, long_requests_at_once, openers_at_once, descriptors_on_the_way, callers_die, late_call_is_not_made, many_descriptors_are_watched, one_does_not_starve_others].
 
 suite() ->
     [{timetrap, {minutes, 3}}].
@@ -50,6 +50,15 @@ callers_at_once(Config) ->
     end),
     ?assertEqual(Worker, procket_test:os_pid(worker)),
     procket_test:counts_settle(Before).
+
+%% More than the connection takes at once, each request with its descriptor: what does not fit waits.
+long_requests_at_once(Config) ->
+    FD = proplists:get_value(fd, Config),
+    application:set_env(procket, timeout, 60_000),
+    Long = binary:copy(<<1>>, 100_000),
+    procket_test:with_direct_held(fun(Server) ->
+        ?assertEqual([{error, einval}], lists:usort(at_once(Server, [fun() -> procket:bind(FD, Long) end || _ <- lists:seq(1, 100)])))
+    end).
 
 %% Each answer brings a descriptor: neither side waits for the other for ever.
 openers_at_once(_Config) ->
