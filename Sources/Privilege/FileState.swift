@@ -7,19 +7,17 @@ struct FileIdentity: Hashable, Sendable {
 
   /// Nil where it cannot be told.
   init?(_ path: String) {
-    var information = stat()
-    guard (try? valueOrErrno { stat(path, &information) }) != nil else { return nil }
+    guard let information = Privilege.information(path) else { return nil }
     self.init(information)
   }
 
   /// Of an open file.
   init?(of number: CInt) {
-    var information = stat()
-    guard (try? valueOrErrno { fstat(number, &information) }) != nil else { return nil }
+    guard let information = Privilege.information(of: number) else { return nil }
     self.init(information)
   }
 
-  private init(_ information: stat) {
+  fileprivate init(_ information: stat) {
     device = UInt64(truncatingIfNeeded: information.st_dev)
     inode = UInt64(truncatingIfNeeded: information.st_ino)
   }
@@ -27,8 +25,7 @@ struct FileIdentity: Hashable, Sendable {
 
 /// What tells whether a file is still the one that was read.
 struct FileState: Equatable {
-  private let device: UInt64
-  private let inode: UInt64
+  private let identity: FileIdentity
   private let size: Int64
   private let changed: [Int]
   /// Whether the last change is so long ago that another one cannot have the same time.
@@ -36,21 +33,18 @@ struct FileState: Equatable {
 
   /// Nil where it cannot be told.
   init?(_ path: String) {
-    var information = stat()
-    guard (try? valueOrErrno { stat(path, &information) }) != nil else { return nil }
+    guard let information = Privilege.information(path) else { return nil }
     self.init(information)
   }
 
   /// Of an open file.
   init?(of number: CInt) {
-    var information = stat()
-    guard (try? valueOrErrno { fstat(number, &information) }) != nil else { return nil }
+    guard let information = Privilege.information(of: number) else { return nil }
     self.init(information)
   }
 
   private init(_ information: stat) {
-    device = UInt64(truncatingIfNeeded: information.st_dev)
-    inode = UInt64(truncatingIfNeeded: information.st_ino)
+    identity = FileIdentity(information)
     size = Int64(information.st_size)
     #if os(Linux)
       let times = [information.st_mtim, information.st_ctim]
@@ -63,6 +57,16 @@ struct FileState: Equatable {
   }
 
   static func == (one: FileState, other: FileState) -> Bool {
-    one.device == other.device && one.inode == other.inode && one.size == other.size && one.changed == other.changed
+    one.identity == other.identity && one.size == other.size && one.changed == other.changed
   }
+}
+
+private func information(_ path: String) -> stat? {
+  var information = stat()
+  return (try? valueOrErrno { stat(path, &information) }) == nil ? nil : information
+}
+
+private func information(of number: CInt) -> stat? {
+  var information = stat()
+  return (try? valueOrErrno { fstat(number, &information) }) == nil ? nil : information
 }
