@@ -672,7 +672,7 @@ beam(Machine, Expression) -> beam(Machine, error, Expression).
 
 beam(#{lib := Lib}, Level, Expression) ->
     ["sh", "-c", "cd / && HOME=/ exec erl -noshell -kernel logger_level " ++ atom_to_list(Level) ++ " -pa \"$0\" -eval \"$1\"", Lib ++ "/ebin",
-        lists:flatten(["io:format(\"~0tp~n\", [", Expression, "]), _ = logger_std_h:filesync(default), halt()."])].
+        lists:flatten(["io:format(\"~0tp~n\", [", Expression, "]), _ = [logger_std_h:filesync(procket) || {ok, _} <- [logger:get_handler_config(procket)]], halt()."])].
 
 await(Port, Text) -> await(Port, Text, <<>>).
 

@@ -102,7 +102,7 @@ archive(Config) ->
     Lib = filename:dirname(filename:dirname(procket:progname())),
     Files = [filename:join("procket-1.0.0", File) || File <- filelib:wildcard("{ebin,priv}/*", Lib)],
     {ok, _} = zip:create(Dir ++ "/procket-1.0.0.ez", [{File, element(2, file:read_file(filename:join(Lib, rest(File))))} || File <- Files]),
-    Expression = "Result = procket:open(53, [{protocol, udp}, {exec, [\"\"]}]), ok = logger_std_h:filesync(default), io:format(\"~ts ~0p~n\", [procket:progname(), Result]), halt().",
+    Expression = "Result = procket:open(53, [{protocol, udp}, {exec, [\"\"]}]), ok = logger_std_h:filesync(procket), io:format(\"~ts ~0p~n\", [procket:progname(), Result]), halt().",
     Erl = ["cd ", Dir, " && erl -noshell -pa procket-1.0.0.ez/procket-1.0.0/ebin -eval '", Expression, "'"],
     Inside = in_sandbox(Erl),
     ?assertMatch({match, _}, re:run(Inside, "procket-1.0.0.ez/procket-1.0.0/priv/procket cannot be run: enoent .*outside of any archive.*port_executable")),

@@ -22,5 +22,5 @@ report() ->
     Result = procket:open(53, [{protocol, udp}, {ip, "127.0.0.1"}, {exec, [""]}]),
     Filtered = gen_raw:open("lo", [{filter, "udp port 53"}, {exec, [""]}]),
     %% What is logged comes first.
-    ok = logger_std_h:filesync(default),
+    ok = logger_std_h:filesync(procket),
     io:format("~ts ~0p~nfiltered: ~0p~npassed: ~0p~n", [procket:progname(), Result, Filtered, procket:listen_fds()]).
