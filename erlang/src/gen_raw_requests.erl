@@ -24,7 +24,9 @@
 new(Socket) ->
     case procket_connection:new(Socket) of
         {ok, [], Connection} -> {ok, #{connection => Connection, asked => #{}, watched => false}};
-        {ok, [_ | _], _Connection} -> {error, eproto};
+        {ok, [_ | _], Connection} ->
+            procket_connection:close(Connection),
+            {error, eproto};
         {error, _} = Error -> Error
     end.
 
@@ -55,11 +57,12 @@ send(Id, Encoded, #{connection := Connection, asked := Asked} = Requests) ->
     end.
 
 %% Takes a message of the process: the answers that have come, if it is about the connection.
--spec handle(Message :: term(), requests()) -> {ok, [Answer :: term()], requests()} | {error, term()} | unknown.
+-spec handle(Message :: term(), requests()) -> {ok, [Answer :: term()], requests()} | {error, term(), requests()} | unknown.
 handle(Message, #{connection := Connection} = Requests) ->
     case procket_connection:handle(Message, Connection) of
         {ok, Frames, Next} -> {ok, [binary_to_term(Frame) || {Frame, []} <- Frames], Requests#{connection := Next}};
-        Other -> Other
+        {error, Reason, Next} -> {error, Reason, Requests#{connection := Next}};
+        unknown -> unknown
     end.
 
 %% What it was that is answered.

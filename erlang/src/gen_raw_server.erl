@@ -161,7 +161,7 @@ handle_info({Port, {data, Data}}, #state{capture = {opening, Port, From, Capture
 handle_info({'$socket', _, _, _} = Message, #state{requests = Requests} = State) when Requests =/= undefined ->
     case gen_raw_requests:handle(Message, Requests) of
         {ok, Answers, Next} -> answered(Answers, State#state{requests = Next});
-        {error, _} -> ended(epipe, State);
+        {error, _, Next} -> ended(epipe, State#state{requests = Next});
         unknown -> {noreply, State}
     end;
 handle_info({Port, {exit_status, _}}, State) when is_port(Port) ->
@@ -188,7 +188,6 @@ started({ok, #{port := Port, socket := Socket, start := Start} = Capture}, From,
             {noreply, State#state{capture = {opening, Port, From, Capture, []}, requests = gen_raw_requests:start(Start, Requests)}};
         {error, _} ->
             procket_spawn:close_port(Port),
-            _ = socket:close(Socket),
             started({error, epipe}, From, State)
     end;
 started({error, _} = Error, From, State) ->

@@ -33,11 +33,17 @@
 
 -opaque connection() :: #connection{}.
 
-%% Takes over a socket of the calling process and begins to read: the frames that are there already.
+%% Takes over a socket of the calling process and begins to read: the frames that are there already. It is closed if that fails.
 -spec new(socket:socket()) -> {ok, [frame()], connection()} | {error, term()}.
 new(Socket) ->
     _ = socket:setopt(Socket, {otp, rcvbuf}, ?RECEIVE_SIZE),
-    read(#connection{socket = Socket}, []).
+    case read(#connection{socket = Socket}, []) of
+        {error, Reason, Connection} ->
+            close(Connection),
+            {error, Reason};
+        Read ->
+            Read
+    end.
 
 %% Sends a frame. `blocked': nothing was sent, because descriptors cannot be kept: their numbers may mean others later. It can be sent
 %% again when the connection is no longer blocked, {@link is_blocked/1}. An error but `closed': nothing was sent.
@@ -45,42 +51,43 @@ new(Socket) ->
 send(Frame, FDs, #connection{socket = Socket, writing = Writing, unsent = Unsent} = Connection) ->
     case message(Frame, FDs) of
         {error, _} = Error -> Error;
-        Message when Writing =:= undefined -> sent(socket:sendmsg(Socket, Message, [], nowait), Frame, FDs, Connection);
+        Message when Writing =:= undefined -> sent(socket:sendmsg(Socket, Message, [], nowait), Message, Connection);
         #{iov := Iov, ctrl := []} -> {ok, Connection#connection{unsent = queue:in(Iov, Unsent)}};
         #{} -> {blocked, Connection}
     end.
 
-sent(ok, _Frame, _FDs, Connection) ->
+sent(ok, _Message, Connection) ->
     {ok, Connection};
-sent({ok, Rest}, _Frame, _FDs, Connection) ->
+sent({ok, Rest}, _Message, Connection) ->
     write(Connection, Rest);
-sent({select, {{select_info, _, Handle}, Rest}}, _Frame, _FDs, #connection{unsent = Unsent} = Connection) ->
+sent({select, {{select_info, _, Handle}, Rest}}, _Message, #connection{unsent = Unsent} = Connection) ->
     {ok, Connection#connection{unsent = queue:in_r(Rest, Unsent), writing = Handle}};
 %% Nothing was sent.
-sent({select, {select_info, _, Handle}}, Frame, [], #connection{unsent = Unsent} = Connection) ->
-    {ok, Connection#connection{unsent = queue:in_r([<<(iolist_size(Frame)):32>>, Frame], Unsent), writing = Handle}};
-sent({select, {select_info, _, Handle}}, _Frame, _FDs, Connection) ->
+sent({select, {select_info, _, Handle}}, #{iov := Iov, ctrl := []}, #connection{unsent = Unsent} = Connection) ->
+    {ok, Connection#connection{unsent = queue:in_r(Iov, Unsent), writing = Handle}};
+sent({select, {select_info, _, Handle}}, _Message, Connection) ->
     {blocked, Connection#connection{writing = Handle}};
-sent({error, {Reason, _Rest}}, _Frame, _FDs, _Connection) ->
+sent({error, {Reason, _Rest}}, _Message, _Connection) ->
     {error, Reason};
-sent({error, Reason}, _Frame, _FDs, _Connection) ->
+sent({error, Reason}, _Message, _Connection) ->
     {error, Reason}.
 
 %% Whether something that was sent still waits for room in the socket.
 -spec is_blocked(connection()) -> boolean().
 is_blocked(#connection{writing = Writing}) -> Writing =/= undefined.
 
-%% Takes a message of the process: the frames that have come, if the message is about this connection.
--spec handle(Message :: term(), connection()) -> {ok, [frame()], connection()} | {error, term()} | unknown.
+%% Takes a message of the process: the frames that have come, if the message is about this connection. With an error too, the connection
+%% that is returned is the one to close: descriptors may have come with what is no frame.
+-spec handle(Message :: term(), connection()) -> {ok, [frame()], connection()} | {error, term(), connection()} | unknown.
 handle({'$socket', Socket, select, Handle}, #connection{socket = Socket, reading = Handle} = Connection) ->
     read(Connection#connection{reading = undefined}, []);
 handle({'$socket', Socket, select, Handle}, #connection{socket = Socket, writing = Handle} = Connection) ->
     case write_on(Connection#connection{writing = undefined}) of
         {ok, Written} -> {ok, [], Written};
-        {error, _} = Error -> Error
+        {error, Reason} -> {error, Reason, Connection}
     end;
-handle({'$socket', Socket, abort, {_Handle, Reason}}, #connection{socket = Socket}) ->
-    {error, Reason};
+handle({'$socket', Socket, abort, {_Handle, Reason}}, #connection{socket = Socket} = Connection) ->
+    {error, Reason, Connection};
 %% One that was superseded.
 handle({'$socket', Socket, select, _Handle}, #connection{socket = Socket} = Connection) ->
     {ok, [], Connection};
@@ -116,7 +123,7 @@ read(#connection{socket = Socket} = Connection, Frames) ->
         {ok, #{iov := Iov, ctrl := Control}} ->
             case received(iolist_to_binary(Iov), fds(Control), Connection, Frames) of
                 {ok, More, Read} -> read(Read, More);
-                {error, _} = Error -> Error
+                {error, _, _} = Error -> Error
             end;
         {select, {select_info, _, Handle}} ->
             {ok, lists:reverse(Frames), Connection#connection{reading = Handle}};
@@ -129,8 +136,8 @@ closed(_Reason, [_ | _] = Frames, Connection) ->
     Handle = make_ref(),
     self() ! {'$socket', Connection#connection.socket, select, Handle},
     {ok, lists:reverse(Frames), Connection#connection{reading = Handle}};
-closed(Reason, [], _Connection) ->
-    {error, Reason}.
+closed(Reason, [], Connection) ->
+    {error, Reason, Connection}.
 
 %% How much to ask for: a long frame comes in few reads.
 missing(#connection{received = <<Size:32, Begun/binary>>}) -> max(?RECEIVE_SIZE, Size - byte_size(Begun));
@@ -138,16 +145,15 @@ missing(#connection{}) -> ?RECEIVE_SIZE.
 
 received(Bytes, FDs, #connection{received = Before} = Connection, Frames) ->
     case frames(<<Before/binary, Bytes/binary>>, Connection, Frames) of
-        {ok, More, #connection{} = Read} when FDs =:= [] -> {ok, More, Read};
+        {ok, More, Read} when FDs =:= [] -> {ok, More, Read};
         %% A read ends behind the byte that descriptors come with, and that byte begins their frame.
         {ok, More, #connection{received = <<_>>, fds = []} = Read} -> {ok, More, Read#connection{fds = FDs}};
-        _ ->
-            lists:foreach(fun procket_fd:close/1, FDs),
-            {error, eproto}
+        {_, More, #connection{fds = Pending} = Read} ->
+            {error, eproto, Read#connection{fds = lists:append([FDs, Pending | [Came || {_, Came} <- More]])}}
     end.
 
-frames(<<Size:32, _/binary>>, _Connection, _Frames) when Size > ?MAX_FRAME ->
-    {error, eproto};
+frames(<<Size:32, _/binary>>, Connection, Frames) when Size > ?MAX_FRAME ->
+    {too_long, Frames, Connection};
 frames(<<Size:32, Frame:Size/binary, Rest/binary>>, #connection{fds = FDs} = Connection, Frames) ->
     frames(Rest, Connection#connection{fds = []}, [{Frame, FDs} | Frames]);
 frames(Rest, Connection, Frames) ->

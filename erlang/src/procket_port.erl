@@ -112,13 +112,13 @@ starting(info, {procket_spawn, Starter, {ok, Port, Socket, OsPid}}, #data{starte
     case procket_connection:new(Socket) of
         {ok, [], Connection} ->
             connected(Data#data{starter = undefined, port = Port, os_pid = OsPid, connection = Connection});
-        {ok, [_ | _], Connection} ->
+        {ok, [_ | _] = Frames, Connection} ->
+            close_frames(Frames),
             procket_connection:close(Connection),
             procket_spawn:close_port(Port),
             stop_starting(eproto, Data);
         {error, _} ->
             procket_spawn:close_port(Port),
-            _ = socket:close(Socket),
             stop_starting(epipe, Data)
     end;
 starting(info, {procket_spawn, Starter, {error, Reason}}, #data{starter = Starter} = Data) ->
@@ -165,7 +165,7 @@ ready(info, {'$socket', _, _, _} = Message, #data{connection = Connection} = Dat
     case procket_connection:handle(Message, Connection) of
         {ok, Frames, Next} -> answers(Frames, Data#data{connection = Next});
         %% The port process is ending: its exit status says more.
-        {error, Reason} -> {keep_state_and_data, [{state_timeout, ?ENDING, Reason}]};
+        {error, Reason, Next} -> {keep_state, Data#data{connection = Next}, [{state_timeout, ?ENDING, Reason}]};
         unknown -> keep_state_and_data
     end;
 ready(info, {Port, {data, Frame}}, #data{port = Port} = Data) ->
@@ -273,7 +273,8 @@ direct_opened([FD], Data) ->
         {error, _} -> direct_opened([], Data)
     end;
 %% There is no room for another descriptor. Calls go through the server until there is.
-direct_opened([], Data) ->
+direct_opened(FDs, Data) ->
+    close_all(FDs),
     {Data#data{direct = undefined}, [{{timeout, direct}, ?PATIENCE, open}]}.
 
 %% Sending
@@ -377,8 +378,11 @@ answers([{Frame, FDs} | Frames], #data{answers = Count} = Data, Actions) ->
     end.
 
 misunderstood(Frames, Data) ->
-    lists:foreach(fun({_, FDs}) -> close_all(FDs) end, Frames),
+    close_frames(Frames),
     {stop, {shutdown, eproto}, Data}.
+
+close_frames(Frames) ->
+    lists:foreach(fun({_, FDs}) -> close_all(FDs) end, Frames).
 
 answer({Id, Result}, [], Data) ->
     answered(Id, Result, {ok, []}, Data);

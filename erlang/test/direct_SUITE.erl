@@ -6,6 +6,7 @@
 all() ->
     [
         direct_is_used, server_when_direct_is_held, holder_killed, holder_gave_up, descriptors_of_a_killed_holder, in_flight_at_the_end, stopping_in_a_call,
+        half_an_answer,
         long_answers, callers_in_batches, bad_descriptor_in_a_batch, descriptors_in_batches, no_spin, sleeps_when_idle
     ].
 
@@ -126,6 +127,48 @@ in_flight_at_the_end(_Config) ->
     ?assertEqual(ok, Ends(Lives, taken)),
     ?assertEqual(ok, Ends(Lives, none)),
     Lives ! stop.
+
+%% A port process that ends between the first byte of an answer, with its descriptors, and the others, or sends what is no frame.
+half_an_answer(_Config) ->
+    Path = "/tmp/procket-" ++ os:getpid() ++ "-half",
+    {ok, Listening} = socket:open(local, stream),
+    ok = socket:bind(Listening, #{family => local, path => Path}),
+    ok = socket:listen(Listening),
+    try
+        Before = procket_test:settled(fun procket_test:open_fds/0),
+        [
+            begin
+                {ok, Peer} = socket:open(local, stream),
+                ok = socket:connect(Peer, #{family => local, path => Path}),
+                {ok, Socket} = socket:accept(Listening),
+                {ok, [], Connection} = procket_connection:new(Socket),
+                {ok, FD} = procket:socket(inet, dgram, udp),
+                Rights = [#{level => socket, type => rights, data => <<FD:32/native>>}],
+                [ok = socket:sendmsg(Peer, #{iov => [First], ctrl => Rights}) || First <- Firsts],
+                ok = socket:send(Peer, Rest),
+                ok = socket:close(Peer),
+                procket_connection:close(ended(Connection)),
+                ok = procket:close(FD)
+            end
+         || {Firsts, Rest} <- [{[<<0>>], <<>>}, {[<<0>>], <<0, 0>>}, {[<<255>>], <<255, 255, 255>>}, {[<<0, 0>>], <<>>}, {[<<0>>], <<0, 0, 1, 131, 255, 255, 255, 255>>}]
+        ],
+        procket_test:descriptors_settle(Before)
+    after
+        _ = socket:close(Listening),
+        file:delete(Path)
+    end.
+
+ended(Connection) ->
+    receive
+        {'$socket', _, _, _} = Message ->
+            case procket_connection:handle(Message, Connection) of
+                {error, _, Last} -> Last;
+                {ok, Frames, Next} ->
+                    [procket:close(FD) || {_, FDs} <- Frames, FD <- FDs],
+                    ended(Next)
+            end
+    after 30_000 -> error(nothing_came)
+    end.
 
 stopping_in_a_call(_Config) ->
     Worker = procket_test:os_pid(worker),
